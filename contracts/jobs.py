@@ -87,8 +87,8 @@ class Job(Message):
     result: dict[str, Any] | None = None
     error: str | None = None
     attempts: int
-    dead: bool
-    asked_by: int | None = None
+    dead_lettered: bool
+    requested_by: int | None = None
     queued_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None

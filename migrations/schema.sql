@@ -97,8 +97,8 @@ BEGIN
     SELECT array_agg(w ORDER BY (w).version) INTO appended FROM written;
 
     IF p_events @? '$[*].job' THEN
-        INSERT INTO es.job (id, service, kind, subject, asked_by)
-        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', p_stream, (e #>> '{job,asked_by}')::integer
+        INSERT INTO es.job (id, service, kind, subject, requested_by)
+        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', p_stream, (e #>> '{job,requested_by}')::integer
           FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord) WHERE e ? 'job' ORDER BY ord;
     END IF;
 
@@ -135,8 +135,8 @@ BEGIN
           FROM heads ORDER BY ord
         RETURNING w
     ), jobs AS (
-        INSERT INTO es.job (id, service, kind, subject, asked_by)
-        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,asked_by}')::integer
+        INSERT INTO es.job (id, service, kind, subject, requested_by)
+        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,requested_by}')::integer
           FROM heads WHERE e ? 'job' ORDER BY ord
     )
     SELECT array_agg(w ORDER BY (w).position) INTO appended FROM written;
@@ -226,7 +226,7 @@ BEGIN
      ORDER BY c.waits, c.seq LIMIT p_slots FOR UPDATE OF j SKIP LOCKED;
 END $$;
 
-CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_batchable text[], p_batch_size integer, p_newest_wins text[], p_window integer DEFAULT 200) RETURNS TABLE(id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamp with time zone, older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
+CREATE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_batchable text[], p_batch_size integer, p_newest_wins text[], p_window integer DEFAULT 200) RETURNS TABLE(id uuid, fence uuid, attempts integer, kind text, subject text, requested_by integer, queued_at timestamp with time zone, older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS $$
@@ -275,7 +275,7 @@ BEGIN
          WHERE j.id = ANY (chosen)
         RETURNING j.*
     )
-    SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.asked_by, c.queued_at,
+    SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.requested_by, c.queued_at,
            ARRAY(SELECT jsonb_array_elements_text(coalesce(older -> c.id::text, '[]'::jsonb))::uuid),
            e.version, e.type, e.data, e.metadata
       FROM claimed c
@@ -307,12 +307,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION es.finish(p_id uuid, p_fence uuid, p_channel text, p_state text, p_result jsonb, p_error text, p_dead boolean) RETURNS void
+CREATE FUNCTION es.finish(p_id uuid, p_fence uuid, p_channel text, p_state text, p_result jsonb, p_error text, p_dead_lettered boolean) RETURNS void
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
     AS $$
 BEGIN
-    UPDATE es.job SET state = p_state, result = p_result, error = p_error, dead = p_dead,
+    UPDATE es.job SET state = p_state, result = p_result, error = p_error, dead_lettered = p_dead_lettered,
            channel = coalesce(channel, p_channel), finished_at = clock_timestamp(), lease_until = '-infinity'
      WHERE id = p_id AND fence = p_fence AND finished_at IS NULL;
     IF NOT FOUND THEN
@@ -1185,8 +1185,8 @@ CREATE TABLE es.job (
     result jsonb,
     error text,
     attempts integer DEFAULT 0 NOT NULL,
-    dead boolean DEFAULT false NOT NULL,
-    asked_by integer,
+    dead_lettered boolean DEFAULT false NOT NULL,
+    requested_by integer,
     owner text,
     lease_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -1790,13 +1790,13 @@ CREATE INDEX event_pdf_path ON es.event USING btree (((data #>> '{posting,pdf_pa
 
 CREATE INDEX event_tx_position ON es.event USING btree (tx, "position");
 
-CREATE INDEX job_dead ON es.job USING btree (seq) WHERE dead;
+CREATE INDEX job_dead_lettered ON es.job USING btree (seq) WHERE dead_lettered;
 
-CREATE INDEX job_ended ON es.job USING btree (finished_at) WHERE ((finished_at IS NOT NULL) AND (NOT dead));
+CREATE INDEX job_ended ON es.job USING btree (finished_at) WHERE ((finished_at IS NOT NULL) AND (NOT dead_lettered));
 
 CREATE INDEX job_newest ON es.job USING btree (((- seq)));
 
-CREATE INDEX job_newest_asked_by ON es.job USING btree (asked_by, ((- seq)));
+CREATE INDEX job_newest_requested_by ON es.job USING btree (requested_by, ((- seq)));
 
 CREATE INDEX job_unfinished ON es.job USING btree (service, seq) WHERE (finished_at IS NULL);
 

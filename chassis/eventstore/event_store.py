@@ -201,7 +201,7 @@ def _rows(ids: Sequence[UUID], events: Sequence[Event], cause: Cause) -> bytes:
             "metadata": metadata,
         }
         if (kind := KIND_OF.get(event.TYPE)) is not None:
-            row["job"] = {"service": OWNER[kind], "kind": kind, "asked_by": cause.actor_id}
+            row["job"] = {"service": OWNER[kind], "kind": kind, "requested_by": cause.actor_id}
         rows.append(row)
     body = orjson.dumps(rows)
     if len(body) > MAX_EVENT_BYTES:

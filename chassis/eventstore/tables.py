@@ -165,11 +165,11 @@ class Job(SQLModel, table=True):
     __tablename__ = "job"
     __table_args__ = (
         Index("job_unfinished", "service", "seq", postgresql_where=text("finished_at IS NULL")),
-        Index("job_dead", "seq", postgresql_where=text("dead")),
-        Index("job_newest_asked_by", "asked_by", text("(-seq)")),
+        Index("job_dead_lettered", "seq", postgresql_where=text("dead_lettered")),
+        Index("job_newest_requested_by", "requested_by", text("(-seq)")),
         Index("job_newest", text("(-seq)")),
         # A job enters this index when it ends. That update also removes it from job_unfinished, so it is no HOT update.
-        Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead")),
+        Index("job_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT dead_lettered")),
         {
             "schema": "es",
             "postgresql_with": {
@@ -191,8 +191,8 @@ class Job(SQLModel, table=True):
     result: dict[str, Any] | None = Field(sa_type=JSONB)
     error: str | None = Field(sa_type=Text)
     attempts: int = Field(sa_column=preset(Integer, "0"))
-    dead: bool = Field(sa_column=preset(Boolean, "false"))
-    asked_by: int | None
+    dead_lettered: bool = Field(sa_column=preset(Boolean, "false"))
+    requested_by: int | None
     owner: str | None = Field(sa_type=Text)
     lease_until: datetime = Field(sa_column=preset(DateTime(timezone=True), "'-infinity'"))
     queued_at: datetime = Field(sa_column=written_at())

@@ -2,7 +2,7 @@
 
 A redriven job is queued like a new one, with a new outbox row. It loses its fencing token, so that its earlier worker
 cannot finish it. ``es.dead_letter_action`` records who redrove or discarded a job, and the job's error. Plans: the list
-reads the index ``job_dead`` backward, a redrive reads it forward.
+reads the index ``job_dead_lettered`` backward, a redrive reads it forward.
 """
 
 from collections.abc import Sequence
@@ -24,32 +24,32 @@ from contracts.jobs import TOPIC_OF, Kind, Service
 COPY = "INSERT INTO es.outbox (lane, topic, key, event_id, extra) VALUES ($1, $2, $3, $4, $5)"
 
 LETTER = """
-SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead, j.error, j.attempts, j.asked_by, j.queued_at,
-       j.started_at, j.finished_at, e.metadata ->> 'correlation_id' AS correlation_id,
+SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead_lettered, j.error, j.attempts, j.requested_by,
+       j.queued_at, j.started_at, j.finished_at, e.metadata ->> 'correlation_id' AS correlation_id,
        e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
 # Without the events, since a page of large events would be slow to read.
 LIST = f"""{LETTER.format(event="")}
- WHERE j.dead AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
+ WHERE j.dead_lettered AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
  ORDER BY j.seq DESC LIMIT $4
 """  # noqa: S608
 SHOW = f"""{LETTER.format(event=", e.type, e.version, e.data")}
- WHERE j.id = $1 AND (j.dead OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
+ WHERE j.id = $1 AND (j.dead_lettered OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
 """
 HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
 COUNT = """
 SELECT count(*) FROM es.job
- WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
+ WHERE dead_lettered AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
 """
 NOW = "SELECT clock_timestamp()"
 
-# All callers lock rows in the same order, so two redrives never deadlock. The second one finds no dead job any more.
+# All callers lock rows in the same order, so two redrives never deadlock. The second one finds no dead letter any more.
 _CHANGE = """
 WITH chosen AS MATERIALIZED (
     SELECT id FROM es.job
-     WHERE dead AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
+     WHERE dead_lettered AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
        AND ($3::text IS NULL OR service = $3) AND ($4::timestamptz IS NULL OR finished_at <= $4)
      ORDER BY seq LIMIT $5 FOR UPDATE
 ), changed AS (
@@ -64,7 +64,7 @@ REDRIVE = (
     _CHANGE.format(  # noqa: S608
         action="redriven",
         change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
-           dead = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
+           dead_lettered = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
            started_at = NULL, finished_at = NULL""",
     )
     + """, queued AS (
@@ -75,7 +75,7 @@ REDRIVE = (
 )"""
     + CHANGED
 )
-DISCARD = _CHANGE.format(action="discarded", change="dead = false") + CHANGED
+DISCARD = _CHANGE.format(action="discarded", change="dead_lettered = false") + CHANGED
 
 TOPICS = (
     [kind.value for kind in TOPIC_OF],
@@ -94,7 +94,7 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Selects dead jobs: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
+    """Select dead letters: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
 
     id: UUID | None = None
     kind: Kind | None = None
@@ -110,7 +110,7 @@ async def copy(connection: Connection, service: Service, claimed: Claim, reason:
 
 
 async def newest(connection: Connection, which: Which, *, before: UUID | None, limit: int) -> list[asyncpg.Record]:
-    """Return up to ``limit`` dead jobs, newest first. ``before``: the last id of the previous page.
+    """Return up to ``limit`` dead letters, newest first. ``before``: the last id of the previous page.
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """
@@ -121,7 +121,7 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, l
 
 
 async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
-    """Return the job with its event, and its history of actions. Raises ``NotFound`` for a job that was never dead."""
+    """Return the job with its event and its history of actions. Raises ``NotFound`` if it was never a dead letter."""
     row = await connection.fetchrow(SHOW, job_id)
     if row is None:
         raise NotFound("There is no such dead letter.")
@@ -129,7 +129,7 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 
 
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
-    """Return the number of selected dead jobs and the time of counting, for use as ``until`` in a later call."""
+    """Return the number of selected dead letters and the time of counting, for use as ``until`` in a later call."""
     moment = which.until or await connection.fetchval(NOW)
     return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
 
@@ -155,7 +155,7 @@ async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[ob
     row, history = await show(connection, job_id)
     last = history[-1] if history else None
     raise RuleViolation(
-        f"This job is not dead (any more): it is {row['state']}"
+        f"This job is not a dead letter (any more): it is {row['state']}"
         + (f", and was {last['action']} by {last['actor']}." if last else ".")
     )
 

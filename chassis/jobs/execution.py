@@ -229,7 +229,7 @@ class Execution:
                 await event_store.append_all(connection, self._additions(claimed, stream, [event]))
             await queue.limit_attempts(connection, claimed, MAX_ATTEMPTS)
             channel = self._wakes.channel_of(claimed.id)
-            await queue.finish(connection, claimed, channel, State.FAILED, error=reason, dead=True)
+            await queue.finish(connection, claimed, channel, State.FAILED, error=reason, dead_lettered=True)
             await dead_letters.copy(connection, self._service, claimed, reason)
         attempts.settled = True
         self._failed(claimed, reason, error)
@@ -238,7 +238,7 @@ class Execution:
         self._failure_limit.failed()
         metrics.DEAD_LETTERS.labels(claimed.kind).inc()
         self._observe(claimed, State.FAILED)
-        log.error("job.dead", kind=claimed.kind, reason=reason, exc_info=error)
+        log.error("job.dead_lettered", kind=claimed.kind, reason=reason, exc_info=error)
 
     def _failure_event(self, claimed: Claim, reason: str) -> tuple[str, Event] | None:
         """Return the stream and the failure event of a job, or ``None`` when this release cannot create it."""

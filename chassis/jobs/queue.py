@@ -17,7 +17,7 @@ from contracts.catalogue import read_event
 from contracts.jobs import Channel, Job, Service, State
 from contracts.message import Event
 
-COLUMNS = """id, kind, subject, state, channel, progress, result, error, attempts, dead, asked_by,
+COLUMNS = """id, kind, subject, state, channel, progress, result, error, attempts, dead_lettered, requested_by,
        queued_at, started_at, finished_at"""
 
 READ = f"SELECT {COLUMNS} FROM es.job WHERE id = $1"  # noqa: S608
@@ -82,7 +82,7 @@ class Claim:
     attempts: int
     kind: str
     subject: str
-    asked_by: int | None
+    requested_by: int | None
     queued_at: datetime
     older_ids: Sequence[UUID]
     stream_version: int
@@ -110,11 +110,12 @@ def job_of(row: asyncpg.Record) -> Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimer:
-    """The worker that claims jobs, and its settings for claims.
+class ClaimPolicy:
+    """Which jobs a worker claims, and for how long.
 
-    ``lease``: how long a claim lasts. ``batchable``: event types whose jobs share a slot, up to ``batch_size`` of them.
-    ``newest_wins``: event types of which only the newest queued job of a subject is claimed.
+    ``owner``: the worker's name. ``lease``: how long a claim lasts. ``batchable``: event types whose jobs
+    share a slot, up to ``batch_size`` of them. ``newest_wins``: event types of which only the newest queued job of a
+    subject is claimed.
     """
 
     service: Service
@@ -125,14 +126,14 @@ class Claimer:
     newest_wins: frozenset[str] = frozenset()
 
 
-async def claim(connection: Connection, claimer: Claimer, slots: int) -> list[Claim]:
+async def claim(connection: Connection, policy: ClaimPolicy, slots: int) -> list[Claim]:
     """Claim queued jobs, and running ones whose lease expired: one for each slot, or several batchable ones.
 
     The oldest come first, but jobs whose subject has another running job come last. Takes one round trip. Call it
     outside a transaction, so that it can commit without waiting for the disk.
     """
-    policy = (list(claimer.batchable), claimer.batch_size, list(claimer.newest_wins))
-    rows = await connection.fetch(CLAIM, claimer.service, slots, claimer.owner, claimer.lease, *policy)
+    batches = (list(policy.batchable), policy.batch_size, list(policy.newest_wins))
+    rows = await connection.fetch(CLAIM, policy.service, slots, policy.owner, policy.lease, *batches)
     return [_claim(row) for row in rows]
 
 
@@ -143,7 +144,7 @@ def _claim(row: asyncpg.Record) -> Claim:
         attempts=row["attempts"],
         kind=row["kind"],
         subject=row["subject"],
-        asked_by=row["asked_by"],
+        requested_by=row["requested_by"],
         queued_at=row["queued_at"],
         older_ids=row["older_ids"],
         stream_version=row["stream_version"],
@@ -189,12 +190,12 @@ async def finish(
     *,
     result: dict[str, Any] | None = None,
     error: str | None = None,
-    dead: bool = False,
+    dead_lettered: bool = False,
 ) -> None:
     """End ``claimed`` in the caller's transaction. Raises ``Fenced`` when another worker holds it."""
     body = orjson.dumps(result).decode() if result is not None else None
     with _fenced():
-        await connection.execute(FINISH, claimed.id, claimed.fence, channel, state, body, error, dead)
+        await connection.execute(FINISH, claimed.id, claimed.fence, channel, state, body, error, dead_lettered)
 
 
 async def succeed(

@@ -14,7 +14,7 @@ from chassis.jobs import queue
 from chassis.jobs.execution import Execution
 from chassis.jobs.failure_limit import FailureLimit
 from chassis.jobs.job_handler import JobHandler, StagedJobHandler
-from chassis.jobs.queue import Claim, Claimer
+from chassis.jobs.queue import Claim, ClaimPolicy
 from chassis.jobs.wakes import Wakes
 from chassis.postgres import notify
 from chassis.postgres.database import Database
@@ -53,7 +53,7 @@ class Worker:
         self._database = database
         self.service = service
         plain = [handler for handler in handlers.values() if isinstance(handler, JobHandler)]
-        self._claimer = Claimer(
+        self._policy = ClaimPolicy(
             service,
             owner,
             timedelta(seconds=lease_s),
@@ -73,7 +73,7 @@ class Worker:
             notifier,
             service,
             {kind.value: handler for kind, handler in handlers.items()},
-            lease=self._claimer.lease,
+            lease=self._policy.lease,
             failure_limit=self._failure_limit,
             wakes=self._wakes,
         )
@@ -128,13 +128,13 @@ class Worker:
         # Jitter keeps replicas that started together from polling together.
         return (IDLE_POLL_S if idle else POLL_S) * random.uniform(0.7, 1.0)  # noqa: S311
 
-    async def _claim(self, slots: int, claimer: Claimer | None = None) -> bool:
+    async def _claim(self, slots: int, policy: ClaimPolicy | None = None) -> bool:
         """Claim and start jobs for ``slots`` free slots. Return whether any job was claimed."""
         self._free -= slots
         self._wakes.pending = False
         try:
             async with self._database.connection() as connection:
-                claims = await queue.claim(connection, claimer or self._claimer, slots)
+                claims = await queue.claim(connection, policy or self._policy, slots)
         except BaseException:
             self._free += slots
             self._wakes.pending = True
@@ -148,14 +148,14 @@ class Worker:
         """Claim one job if a retry is due. Its success ends the pause, and the next round claims as usual."""
         if not self._free or not self._failure_limit.retry_is_due:
             return False
-        claimed = await self._claim(1, replace(self._claimer, batch_size=1))
+        claimed = await self._claim(1, replace(self._policy, batch_size=1))
         if claimed:
             self._failure_limit.retry_began()
         return claimed
 
     def _may_share(self, claimed: Claim) -> bool:
         # A job that failed before, or whose worker died, runs alone: in a batch it could cost other jobs an attempt.
-        return claimed.type in self._claimer.batchable and claimed.attempts == 1
+        return claimed.type in self._policy.batchable and claimed.attempts == 1
 
     def _start(self, claims: Sequence[Claim], slots: int) -> None:
         parts = [[claimed] for claimed in claims if not self._may_share(claimed)]

@@ -30,7 +30,7 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE quarantined_at IS NOT NULL) AS q
   FROM es.outbox WHERE topic <> 'placewire.probe'
 """
 COUNTS = "SELECT state, count(*) AS count FROM es.job GROUP BY state ORDER BY state"
-DEAD = "SELECT count(*) FROM es.job WHERE dead"
+DEAD = "SELECT count(*) FROM es.job WHERE dead_lettered"
 IN_OUTBOX = "SELECT EXISTS (SELECT FROM es.outbox WHERE event_id = $1)"
 
 

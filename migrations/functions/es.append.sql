@@ -1,6 +1,6 @@
 -- Append events to one stream, and write their outbox rows, jobs and read tables (inline projections), in one round trip.
 -- p_expected: the stream's version; 0: the stream must be new; -1: any version. p_events: [{id, type, data, metadata,
--- job?: {service, kind, asked_by}}]. If the event ids exist already, nothing changes and duplicate is true. Raises ES001 if the
+-- job?: {service, kind, requested_by}}]. If the event ids exist already, nothing changes and duplicate is true. Raises ES001 if the
 -- stream is at another version.
 --
 -- The writers of es.event are es.append, es.append_each, register and ENROL (services/api/students/import_sql.py). All record
@@ -61,8 +61,8 @@ BEGIN
     SELECT array_agg(w ORDER BY (w).version) INTO appended FROM written;
 
     IF p_events @? '$[*].job' THEN
-        INSERT INTO es.job (id, service, kind, subject, asked_by)
-        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', p_stream, (e #>> '{job,asked_by}')::integer
+        INSERT INTO es.job (id, service, kind, subject, requested_by)
+        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', p_stream, (e #>> '{job,requested_by}')::integer
           FROM jsonb_array_elements(p_events) WITH ORDINALITY AS listed (e, ord) WHERE e ? 'job' ORDER BY ord;
     END IF;
 

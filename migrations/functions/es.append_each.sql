@@ -1,5 +1,5 @@
 -- Append one event to each of many existing streams of one type, at any version. Write outbox, jobs and read tables as es.append
--- does; without a topic, no outbox rows. p_events: [{stream, id, type, data, metadata, job?: {service, kind, asked_by}}].
+-- does; without a topic, no outbox rows. p_events: [{stream, id, type, data, metadata, job?: {service, kind, requested_by}}].
 -- Return the number of events.
 -- Streams are locked in the order of the array, so callers with the same order never deadlock. The ids must be new: repeated events
 -- are not recognised. Plan: a few statements for all streams together.
@@ -29,8 +29,8 @@ BEGIN
           FROM heads ORDER BY ord
         RETURNING w
     ), jobs AS (
-        INSERT INTO es.job (id, service, kind, subject, asked_by)
-        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,asked_by}')::integer
+        INSERT INTO es.job (id, service, kind, subject, requested_by)
+        SELECT (e ->> 'id')::uuid, e #>> '{job,service}', e #>> '{job,kind}', stream_id, (e #>> '{job,requested_by}')::integer
           FROM heads WHERE e ? 'job' ORDER BY ord
     )
     SELECT array_agg(w ORDER BY (w).position) INTO appended FROM written;

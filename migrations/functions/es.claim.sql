@@ -5,7 +5,7 @@
 -- requires: es.choose_batchable, es.choose_jobs, es.lease_has_expired
 CREATE OR REPLACE FUNCTION es.claim(p_service text, p_slots integer, p_owner text, p_lease interval, p_batchable text[], p_batch_size integer,
                          p_newest_wins text[], p_window integer DEFAULT 200)
-RETURNS TABLE (id uuid, fence uuid, attempts integer, kind text, subject text, asked_by integer, queued_at timestamptz,
+RETURNS TABLE (id uuid, fence uuid, attempts integer, kind text, subject text, requested_by integer, queued_at timestamptz,
                older_ids uuid[], stream_version bigint, type text, data jsonb, metadata jsonb)
 LANGUAGE plpgsql SET enable_seqscan = off
 AS $$
@@ -54,7 +54,7 @@ BEGIN
          WHERE j.id = ANY (chosen)
         RETURNING j.*
     )
-    SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.asked_by, c.queued_at,
+    SELECT c.id, c.fence, c.attempts, c.kind, c.subject, c.requested_by, c.queued_at,
            ARRAY(SELECT jsonb_array_elements_text(coalesce(older -> c.id::text, '[]'::jsonb))::uuid),
            e.version, e.type, e.data, e.metadata
       FROM claimed c

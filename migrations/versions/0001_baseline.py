@@ -277,8 +277,8 @@ def _create_es_job() -> None:
         sa.Column("result", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("dead", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("asked_by", sa.Integer(), nullable=True),
+        sa.Column("dead_lettered", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("requested_by", sa.Integer(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), server_default=sa.text("'-infinity'"), nullable=False),
         sa.Column("queued_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
@@ -289,17 +289,21 @@ def _create_es_job() -> None:
         schema="es",
         postgresql_with={"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 2000},
     )
-    op.create_index("job_dead", "job", ["seq"], unique=False, schema="es", postgresql_where=sa.text("dead"))
+    op.create_index(
+        "job_dead_lettered", "job", ["seq"], unique=False, schema="es", postgresql_where=sa.text("dead_lettered")
+    )
     op.create_index(
         "job_ended",
         "job",
         ["finished_at"],
         unique=False,
         schema="es",
-        postgresql_where=sa.text("finished_at IS NOT NULL AND NOT dead"),
+        postgresql_where=sa.text("finished_at IS NOT NULL AND NOT dead_lettered"),
     )
     op.create_index("job_newest", "job", [sa.literal_column("(-seq)")], unique=False, schema="es")
-    op.create_index("job_newest_asked_by", "job", ["asked_by", sa.literal_column("(-seq)")], unique=False, schema="es")
+    op.create_index(
+        "job_newest_requested_by", "job", ["requested_by", sa.literal_column("(-seq)")], unique=False, schema="es"
+    )
     op.create_index(
         "job_unfinished",
         "job",

@@ -36,7 +36,7 @@ STATES: dict[str, tuple[str, str, str]] = {
     "not eligible": ("x-circle", "Not eligible", "bad"),
     "registered": ("bookmark-check", "Registered", "good"),
     "deleted": ("trash", "Deleted", "quiet"),
-    "dead": ("exclamation-octagon", "Given up", "bad"),
+    "dead_lettered": ("exclamation-octagon", "Given up", "bad"),
     "new": ("circle-fill", "New", "notice"),
     "read": ("check2", "Read", "quiet"),
 }

@@ -103,8 +103,8 @@ SELECT drive_id, company_name, job_title, eligible, selected, registered, presen
 LARGEST_BRANCHES = """
 SELECT branch, students, eligible, registered, present FROM branch_counts ORDER BY students DESC, branch LIMIT $1
 """
-# Index scan on job_dead, which has only open dead letters.
-DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead GROUP BY service"
+# Index scan on job_dead_lettered, which has only open dead letters.
+DEAD_JOBS = "SELECT service, count(*) AS jobs FROM es.job WHERE dead_lettered GROUP BY service"
 # Index scan on job_unfinished, which has only unfinished jobs.
 UNFINISHED_JOBS = """
 SELECT service, state, count(*) AS jobs,

@@ -252,5 +252,5 @@ async def refreshed_by(delivery: str, system: System, owner: "Owner[asyncpg.Reco
     done = answer.json()
     assert (done["job"]["state"], done["job"]["delivery"]) == ("succeeded", delivery)
     assert done["as_of"][:19] >= done["job"]["result"]["began_at"][:19]
-    last = await owner.fetchval("SELECT id::text FROM es.job WHERE asked_by IS NOT NULL ORDER BY seq DESC LIMIT 1")
+    last = await owner.fetchval("SELECT id::text FROM es.job WHERE requested_by IS NOT NULL ORDER BY seq DESC LIMIT 1")
     assert last == done["refresh_id"]

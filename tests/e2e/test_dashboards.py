@@ -78,7 +78,7 @@ async def export_with_and_without_storage(system: System, client: httpx.AsyncCli
     folder.write_text("a file in place of the folder")
     request = {"kind": "registrations", "drive_id": drive_id, "format": "csv"}
     job = await ended(client, "POST", "/api/exports", json=request)
-    assert (job["state"], job["dead"]) == ("failed", True)
+    assert (job["state"], job["dead_lettered"]) == ("failed", True)
     folder.unlink()
     assert (await ended(client, "POST", "/api/exports", json=request))["state"] == "succeeded"
 

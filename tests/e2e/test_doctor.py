@@ -110,7 +110,7 @@ async def test_the_output_may_be_json_and_the_exit_code_is_1(bus: System) -> Non
             "outbox: 1 rows, the oldest waits for 3,6",
         ),
         (
-            "INSERT INTO es.job (id, service, kind, subject, dead)"
+            "INSERT INTO es.job (id, service, kind, subject, dead_lettered)"
             " VALUES (gen_random_uuid(), 'exporter', 'export', 'x', true)",
             "jobs: 1 failed for good",
         ),

@@ -49,7 +49,7 @@ STATE = {
         SELECT d.company_name, n.audience, n.drive_version, n.title, n.message, n.type
           FROM notifications n LEFT JOIN drives d ON d.drive_id = n.entity_id""",
     "exports": "SELECT kind, format, columns, state, rows, sha256 FROM exports",
-    "jobs": "SELECT kind, state, dead, error FROM es.job WHERE kind <> 'refresh'",
+    "jobs": "SELECT kind, state, dead_lettered, error FROM es.job WHERE kind <> 'refresh'",
     "events": """
         SELECT n.data #>> '{posting,company_name}' AS company_name, split_part(e.stream_id, '-', 1) AS stream,
                e.type, e.version

@@ -21,7 +21,7 @@ from tests.conftest import Api
 from tests.support.bulk_students import enrol
 from tests.support.drive_scenarios import posted
 from tests.support.exporting import asked, exporting, register_many
-from tests.support.job_worker import dead, done
+from tests.support.job_worker import done, until_dead_lettered
 from tests.support.leftovers import for_the_session
 from tests.support.replicas import replica
 
@@ -176,5 +176,5 @@ async def test_an_export_fails_when_the_server_is_down(
     export = await asked(api, kind="finished_drives")
     async with exporting(database_url, tmp_path, url=URL) as worker:
         bucket.server.kill()
-        job = await dead(worker, export["export_id"])
+        job = await until_dead_lettered(worker, export["export_id"])
     assert job.error == "The storage does not take this file. Tried 2 times."

@@ -28,9 +28,10 @@ NewFiles = Callable[[], list[str]]
 log = logging.getLogger(__name__)
 ROWS = sized(small=20_000, full=100_000)
 COMPLETED = "SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'"
-JOB = (
-    "SELECT state, attempts, error, dead, result, progress FROM es.job WHERE kind = 'export' ORDER BY seq DESC LIMIT 1"
-)
+JOB = """
+SELECT state, attempts, error, dead_lettered, result, progress FROM es.job
+ WHERE kind = 'export' ORDER BY seq DESC LIMIT 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ async def test_a_full_disk_is_reported_and_leaves_no_file(
         assert answered["reason"] == "The storage has no space left for this file. Tried 2 times."
         assert (answered["state"], answered["job"]["state"]) == ("failed", "failed")
         job = await settled(owner)
-        assert (job["dead"], job["error"]) == (True, answered["reason"])
+        assert (job["dead_lettered"], job["error"]) == (True, answered["reason"])
         assert new_files() == []
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (limit, limit))
         assert (await export(client, drive_id))["state"] == "completed"

@@ -18,7 +18,7 @@ ALTER TABLE es.event DISABLE TRIGGER event_is_append_only;
 UPDATE es.event SET type = replace(type, 'published.{old}', 'published.{new}') WHERE type LIKE '%drive.published%';
 ALTER TABLE es.event ENABLE TRIGGER event_is_append_only;
 """
-DEAD = "SELECT count(*) FROM es.job WHERE dead"
+DEAD = "SELECT count(*) FROM es.job WHERE dead_lettered"
 RETRY_S = 3
 
 

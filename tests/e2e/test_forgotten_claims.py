@@ -17,7 +17,7 @@ import pytest
 from bench.placewire_jobs import QUEUE
 from chassis.errors import Fenced, Unavailable
 from chassis.jobs import queue
-from chassis.jobs.queue import Claim, Claimer
+from chassis.jobs.queue import Claim, ClaimPolicy
 from chassis.jobs.worker import Worker
 from chassis.postgres.database import Database
 from contracts import topics
@@ -37,7 +37,7 @@ from tests.support.system import as_role
 ROUNDS = sized(small=2, full=50)
 ROWS = sized(small=3_000, full=20_000)
 LEASE = timedelta(minutes=1)
-CLAIMER = Claimer(Service.MAINTENANCE, "test", LEASE)
+POLICY = ClaimPolicy(Service.MAINTENANCE, "test", LEASE)
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
 STATE = "SELECT state FROM es.job WHERE id = $1::uuid"
 RECORDED = "SELECT export_id::text, path, sha256 FROM exports WHERE state = 'completed'"
@@ -59,7 +59,7 @@ async def crash(postgres: Postgres) -> None:
 
 async def claim(database: Database) -> list[Claim]:
     async with database.connection() as connection:
-        return await queue.claim(connection, CLAIMER, 1)
+        return await queue.claim(connection, POLICY, 1)
 
 
 @asynccontextmanager

@@ -137,7 +137,7 @@ async def test_a_job_that_cannot_run_fails_with_its_reason_and_blocks_no_other(
         dead = await settled(live_owner, poison["job"]["id"])
         await live_owner.execute(RENAME_VERSION.format(old="v9", new="v1"))
         job = (await client.get(f"/api/jobs/{poison['job']['id']}")).json()
-        assert (dead["state"], job["dead"]) == ("failed", True)
+        assert (dead["state"], job["dead_lettered"]) == ("failed", True)
         assert job["error"] == "this release cannot read the event: it was written by a newer one"
         trigger = f"/api/drives/{poison['drive_id']}/trigger-eligibility"
         assert (await client.post(trigger, headers={"Prefer": "wait=10"})).json()["job"]["state"] == "succeeded"

@@ -18,7 +18,7 @@ from chassis.errors import Contended, RuleViolation
 from chassis.jobs import queue
 from chassis.jobs.attempts import MAX_ATTEMPTS
 from chassis.jobs.lease import return_attempt
-from chassis.jobs.queue import Claimer
+from chassis.jobs.queue import ClaimPolicy
 from chassis.postgres.database import Database
 from contracts.jobs import Service, State
 from devstack.ports import LOOPBACK
@@ -31,7 +31,7 @@ from tests.support.system import as_role
 from tests.support.tcp_proxy import TcpProxy
 
 Owner = asyncpg.Connection
-ROW = "SELECT state, attempts, dead FROM es.job"
+ROW = "SELECT state, attempts, dead_lettered FROM es.job"
 LOCK = "SELECT pg_advisory_lock(hashtextextended('evaluation:1', 0))"
 UNLOCK = "SELECT pg_advisory_unlock_all()"
 WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
@@ -105,7 +105,7 @@ async def test_the_sixth_transient_failure_is_a_dead_letter(
     job_id = await requested_job(api)
     async with working(database_url, work=failing(Contended("deadlock"), times=MAX_ATTEMPTS)) as worker:
         [job] = await done(worker, job_id)
-    assert (job.state, job.dead, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
+    assert (job.state, job.dead_lettered, job.attempts) == (State.FAILED, True, MAX_ATTEMPTS)
     assert job.error == "given up: 6 attempts failed, the last one in a conflict with another transaction"
     assert await owner.fetchval("SELECT count(*) FROM selections") == 0
 
@@ -114,7 +114,7 @@ async def test_a_permanent_failure_is_a_dead_letter_at_once(api: Api, database_u
     job_id = await requested_job(api)
     async with working(database_url, work=failing(RuleViolation("not by these rules"))) as worker:
         [job] = await done(worker, job_id)
-    assert (job.state, job.dead, job.attempts) == (State.FAILED, True, 1)
+    assert (job.state, job.dead_lettered, job.attempts) == (State.FAILED, True, 1)
 
 
 @pytest.mark.parametrize(("deaths", "state"), [(MAX_ATTEMPTS - 1, State.SUCCEEDED), (MAX_ATTEMPTS, State.FAILED)])
@@ -159,7 +159,7 @@ async def test_spent_attempts_stay_recorded_when_a_worker_loses_its_claim(
 
         await eventually(failed_twice)
         await owner.execute("UPDATE es.job SET fence = gen_random_uuid()")  # another worker claims the job
-    assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead FROM es.job")
+    assert await owner.fetchval("SELECT attempts >= 3 AND NOT dead_lettered FROM es.job")
 
 
 @pytest.mark.parametrize(("counted", "expected"), [(True, 1), (False, 2)])
@@ -169,10 +169,10 @@ async def test_an_attempt_is_returned_only_if_it_was_counted(
     """After a crash of the server, the claim may be lost. Then its attempt was not counted."""
     job_id = await requested_job(api)
     database = Database(as_role(database_url, "placewire_eligibility"), pool_size=1, application_name="test")
-    claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
+    policy = ClaimPolicy(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     try:
         async with database.connection() as connection:
-            [claimed] = await queue.claim(connection, claimer, 1)
+            [claimed] = await queue.claim(connection, policy, 1)
             assert claimed.id == UUID(job_id)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 2")  # another worker's claim
             await queue.return_attempt(connection, claimed if counted else replace(claimed, attempts=2))
@@ -185,14 +185,14 @@ async def test_an_attempt_is_returned_once_even_if_the_answer_to_the_commit_is_l
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:
     await requested_job(api)
-    claimer = Claimer(Service.ELIGIBILITY, "test", timedelta(minutes=1))
+    policy = ClaimPolicy(Service.ELIGIBILITY, "test", timedelta(minutes=1))
     async with losing_commits(database_url, 1) as port:
         parts = urlsplit(as_role(database_url, "placewire_eligibility"))
         url = urlunsplit(parts._replace(netloc=f"{parts.username}@{LOOPBACK}:{port}"))
         database = Database(url, pool_size=1, application_name="test")
         try:
             async with database.connection() as connection:
-                [claimed] = await queue.claim(connection, claimer, 1)
+                [claimed] = await queue.claim(connection, policy, 1)
             await owner.execute("UPDATE es.job SET fence = gen_random_uuid(), attempts = 3")  # two more claims
             await return_attempt(database, claimed)
         finally:

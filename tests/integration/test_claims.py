@@ -10,7 +10,7 @@ import pytest
 
 from chassis.jobs import queue
 from chassis.jobs.job_handler import JobHandler
-from chassis.jobs.queue import Claim, Claimer
+from chassis.jobs.queue import Claim, ClaimPolicy
 from contracts.drives import DrivePublished, EligibilityRequested
 from contracts.jobs import Channel, Service, State
 from services.eligibility import handlers
@@ -21,7 +21,7 @@ from tests.support.job_worker import done, waited, working
 
 Owner = asyncpg.Connection
 NEWEST_WINS = frozenset({DrivePublished.TYPE, EligibilityRequested.TYPE})
-CLAIMER = Claimer(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
+POLICY = ClaimPolicy(Service.ELIGIBILITY, "test", timedelta(seconds=60), newest_wins=NEWEST_WINS)
 EVALUATION = JobHandler(handle=handlers.evaluate, failed=handlers.failed, newest_wins=NEWEST_WINS)
 RUNNING = "UPDATE es.job SET state = 'running', lease_until = clock_timestamp() + interval '30 s' WHERE id = $1"
 
@@ -37,8 +37,8 @@ async def changed(api: Api, drive_id: int, min_cgpa: str) -> UUID:
     return UUID((await api.patch(f"/api/drives/{drive_id}", json={"min_cgpa": min_cgpa})).json()["job"]["id"])
 
 
-async def claim_jobs(owner: "Owner[asyncpg.Record]", slots: int, claimer: Claimer = CLAIMER) -> list[Claim]:
-    return await queue.claim(owner, claimer, slots)
+async def claim_jobs(owner: "Owner[asyncpg.Record]", slots: int, policy: ClaimPolicy = POLICY) -> list[Claim]:
+    return await queue.claim(owner, policy, slots)
 
 
 def ids(claims: Sequence[Claim]) -> list[UUID]:
@@ -90,7 +90,7 @@ async def test_a_batch_excludes_jobs_of_a_subject_that_has_a_running_job(
     await owner.execute(RUNNING, running)
     waiting = [await changed(api, busy, cgpa) for cgpa in ("7", "8")]
     others = [(await published(api))[1] for _ in range(2)]
-    small = replace(CLAIMER, batchable=NEWEST_WINS, batch_size=8, newest_wins=frozenset())
+    small = replace(POLICY, batchable=NEWEST_WINS, batch_size=8, newest_wins=frozenset())
     assert ids(await claim_jobs(owner, 1, small)) == others
     assert ids(await claim_jobs(owner, 1, small)) == waiting[:1], "it is claimed alone"
 

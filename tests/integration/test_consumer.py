@@ -177,7 +177,7 @@ async def test_a_job_that_fails_does_not_block_its_partition(
         await send(database_url, producer, last)
         assert (await ended_job(worker, last)).state is State.SUCCEEDED
         assert (await ended_job(worker, poison[0])).state is State.FAILED
-    assert await owner.fetchval("SELECT dead FROM es.job WHERE id = $1", poison[0])
+    assert await owner.fetchval("SELECT dead_lettered FROM es.job WHERE id = $1", poison[0])
 
 
 async def test_a_record_that_comes_while_the_database_is_away_wakes_the_worker_later(

@@ -23,7 +23,7 @@ from tests.integration.test_worker import failing, requested_job
 from tests.support.bulk_students import enrol
 from tests.support.exporting import asked as asked_export
 from tests.support.exporting import exporting
-from tests.support.job_worker import dead, done, working
+from tests.support.job_worker import done, until_dead_lettered, working
 
 Owner = asyncpg.Connection
 WHY = "the list is on the moon"
@@ -37,7 +37,7 @@ async def dead_lettered(api: Api, database_url: str, count: int = 1) -> list[str
     jobs = [await requested_job(api) for _ in range(count)]
     async with working(database_url, work=failing(RuleViolation(WHY))) as worker:
         for job_id in jobs:
-            await dead(worker, job_id)
+            await until_dead_lettered(worker, job_id)
     return jobs
 
 
@@ -74,7 +74,7 @@ async def test_a_redriven_job_starts_with_no_spent_attempts_and_succeeds(
     answer = await api.post(f"/api/dead-letters/{job_id}/redrive", json={"reason": "it is back"})
     assert (answer.status_code, answer.json()["state"], answer.json()["job"]["delivery"]) == (202, "queued", "poll")
     assert answer.headers["Location"] == f"/api/jobs/{job_id}"
-    row = await owner.fetchrow("SELECT attempts, dead, finished_at, error, fence FROM es.job")
+    row = await owner.fetchrow("SELECT attempts, dead_lettered, finished_at, error, fence FROM es.job")
     assert row is not None
     assert tuple(row) == (0, False, None, None, None)
     assert [tuple(row) for row in await owner.fetch(WAKE_UP_ROWS, newest)] == [(job_id, "placewire.drive")]
@@ -83,7 +83,7 @@ async def test_a_redriven_job_starts_with_no_spent_attempts_and_succeeds(
     assert (job.state, job.attempts, job.error) == (State.SUCCEEDED, 1, None)
     assert (await api.get("/api/dead-letters")).json() == []
     [action] = (await api.get(f"/api/dead-letters/{job_id}")).json()["history"]
-    assert (action["action"], action["reason"], action["died_of"]) == ("redriven", "it is back", WHY)
+    assert (action["action"], action["reason"], action["job_error"]) == ("redriven", "it is back", WHY)
     assert action["actor"].startswith("user ")
 
 
@@ -151,7 +151,7 @@ async def test_the_former_claim_of_a_redriven_job_is_fenced(
     )
     async with api.database.connection() as connection:
         with pytest.raises(Fenced):
-            await finish(connection, former_claim, Channel.KAFKA, State.FAILED, error="late", dead=True)
+            await finish(connection, former_claim, Channel.KAFKA, State.FAILED, error="late", dead_lettered=True)
 
 
 async def test_all_of_a_kind_are_redriven(api: Api, owner: "Owner[asyncpg.Record]", database_url: str) -> None:
@@ -170,7 +170,7 @@ async def test_a_discarded_job_stays_failed_and_keeps_the_reason(
     for empty in ({}, {"reason": "  "}):
         assert (await api.post(f"/api/dead-letters/{job_id}/discard", json=empty)).status_code == 422
     answer = await api.post(f"/api/dead-letters/{job_id}/discard", json={"reason": "it was a test"})
-    assert (answer.json()["state"], answer.json()["dead"], answer.json()["reason"]) == ("failed", False, WHY)
+    assert (answer.json()["state"], answer.json()["dead_lettered"], answer.json()["reason"]) == ("failed", False, WHY)
     assert answer.json()["history"][0]["reason"] == "it was a test"
     assert (await api.get("/api/dead-letters")).json() == []
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
@@ -183,7 +183,7 @@ async def test_a_failed_export_that_is_redriven_completes(
     export = await asked_export(api, kind="finished_drives")
     refusing = JobHandler(handle=failing(RuleViolation("disk full")).handle, failed=export_handlers.failed)
     async with working(database_url, work=refusing, kind=Kind.EXPORT) as worker:
-        job = await dead(worker, export["job"]["id"])
+        job = await until_dead_lettered(worker, export["job"]["id"])
     assert (await api.get(f"/api/exports/{export['export_id']}")).json()["state"] == "failed"
     assert job.error is not None
     await api.post(f"/api/dead-letters/{job.id}/redrive", json={})
@@ -227,11 +227,11 @@ async def test_the_command_line_redrives_all_after_a_confirmation(
     await dead_lettered(api, database_url, 3)
     refused = await command("redrive", "--all", input_="n\n")
     assert refused.exit_code == 1
-    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 3
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead_lettered") == 3
     assert "Queued 0 again" in (await command("redrive", "--all", "--kind", "export")).output
     result = await command("redrive", "--all", "--yes")
     assert (result.exit_code, "Queued 3 again" in result.output) == (0, True)
-    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == 0
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead_lettered") == 0
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,9 @@ async def test_jobs_that_fail_again_during_a_redrive_of_all_are_redriven_once(
         _, moment = await dead_letters.count(connection, Which())
         which = Which(kind=Kind.ELIGIBILITY, until=moment)
         assert len(await dead_letters.redrive(connection, which, By("t"), limit=2)) == 2
-        await connection.execute("UPDATE es.job SET dead = true, state = 'failed', finished_at = clock_timestamp()")
+        await connection.execute(
+            "UPDATE es.job SET dead_lettered = true, state = 'failed', finished_at = clock_timestamp()"
+        )
         assert (await dead_letters.count(connection, which))[0] == 0
         assert await dead_letters.redrive(connection, which, By("t"), limit=2) == []
     assert Counter(row["action"] for row in await owner.fetch(HISTORY)) == {"redriven": 2}

@@ -22,7 +22,7 @@ from tests.support.bulk_students import enrol
 from tests.support.drive_scenarios import posted
 from tests.support.eventually import eventually
 from tests.support.exporting import asked, exporting, register_many, stored
-from tests.support.job_worker import dead, done, waited, wake, working
+from tests.support.job_worker import done, until_dead_lettered, waited, wake, working
 from tests.support.maintenance_app import after, maintaining
 from tests.support.system import as_role
 
@@ -259,7 +259,7 @@ async def test_only_jobs_that_ended_long_ago_are_deleted(
     (tmp_path / "uploads" / "temp").write_text("no folder")  # a file in place of the folder: storing fails
     failed = (await asked(api, kind="finished_drives"))["export_id"]
     async with exporting(database_url, tmp_path) as worker:
-        await dead(worker, failed)
+        await until_dead_lettered(worker, failed)
     (tmp_path / "uploads" / "temp").unlink()
     queued = (await asked(api, kind="finished_drives"))["export_id"]
     async with maintaining(database_url, tmp_path) as maintenance:

@@ -130,8 +130,8 @@ def claim(**data: object) -> Claim:
     export_id = UUID("01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10")
     event_data = {"export_id": str(export_id), "kind": "finished_drives", "format": "csv", **data}
     return Claim(
-        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", asked_by=1, older_ids=[],
-        queued_at=datetime.now(UTC), stream_version=1, data=event_data, metadata={},
+        id=export_id, fence=uuid4(), attempts=1, kind="export", subject=f"export-{export_id}", requested_by=1,
+        older_ids=[], queued_at=datetime.now(UTC), stream_version=1, data=event_data, metadata={},
         type="placewire.export.requested.v1",
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from tests.support.bulk_students import enrol
 from tests.support.drive_scenarios import finished, posted, register
 from tests.support.eventually import eventually
 from tests.support.exporting import asked, exporting, recorded, register_many, stored
-from tests.support.job_worker import dead, done, waited, wake
+from tests.support.job_worker import done, until_dead_lettered, waited, wake
 
 Owner = asyncpg.Connection
 
@@ -475,8 +475,8 @@ async def test_the_failure_of_the_storage_is_shown_to_users(
     async with exporting(database_url, tmp_path) as worker:
         # A file in place of the folder: writing fails.
         (tmp_path / "uploads" / "temp").write_text("no folder")
-        job = await dead(worker, export["export_id"])
-    assert (job.error, job.dead) == ("The storage does not take this file. Tried 2 times.", True)
+        job = await until_dead_lettered(worker, export["export_id"])
+    assert (job.error, job.dead_lettered) == ("The storage does not take this file. Tried 2 times.", True)
     shown = (await api.get(f"/api/exports/{export['export_id']}")).json()
     assert (shown["state"], shown["reason"]) == ("failed", job.error)
     assert await owner.fetchval(
@@ -491,10 +491,10 @@ async def test_a_redriven_export_that_succeeds_shows_no_reason(
     export = await asked(api, kind="registrations", drive_id=drive_id)
     async with exporting(database_url, tmp_path) as worker:
         (tmp_path / "uploads" / "temp").write_text("no folder")
-        await dead(worker, export["export_id"])
+        await until_dead_lettered(worker, export["export_id"])
         (tmp_path / "uploads" / "temp").unlink()
         await owner.execute(
-            "UPDATE es.job SET state = 'queued', dead = false, finished_at = NULL, error = NULL, attempts = 0"
+            "UPDATE es.job SET state = 'queued', dead_lettered = false, finished_at = NULL, error = NULL, attempts = 0"
             " WHERE kind = 'export'"
         )
         job = await waited(worker, UUID(export["export_id"]), timeout_s=20)

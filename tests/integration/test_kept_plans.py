@@ -79,16 +79,16 @@ async def test_a_claim_that_finds_every_job_running_reads_each_once(owner: Owner
 
 
 @pytest.mark.damages  # the jobs get users who never requested them
-@pytest.mark.parametrize("asked_by", [None, 1], ids=["everyone's", "one's own"])
-async def test_a_page_of_jobs_reads_few_other_rows(owner: Owner, asked_by: int | None) -> None:
+@pytest.mark.parametrize("requested_by", [None, 1], ids=["everyone's", "one's own"])
+async def test_a_page_of_jobs_reads_few_other_rows(owner: Owner, requested_by: int | None) -> None:
     await queue(owner, QUEUED)
-    await owner.execute("UPDATE es.job SET asked_by = seq % 100")
+    await owner.execute("UPDATE es.job SET requested_by = seq % 100")
     await owner.execute("VACUUM ANALYZE es.job")
 
     before = await read_statistic(owner, READ, "job")
-    first = await newest(owner, asked_by=asked_by, state=None, before=None, limit=20)
-    second = await newest(owner, asked_by=asked_by, state=None, before=first[-1]["id"], limit=20)
+    first = await newest(owner, requested_by=requested_by, state=None, before=None, limit=20)
+    second = await newest(owner, requested_by=requested_by, state=None, before=first[-1]["id"], limit=20)
     assert await read_statistic(owner, READ, "job") - before < 100
 
-    expected = "SELECT id FROM es.job WHERE $1::integer IS NULL OR asked_by = $1 ORDER BY seq DESC LIMIT 40"
-    assert [row["id"] for row in first + second] == [row["id"] for row in await owner.fetch(expected, asked_by)]
+    expected = "SELECT id FROM es.job WHERE $1::integer IS NULL OR requested_by = $1 ORDER BY seq DESC LIMIT 40"
+    assert [row["id"] for row in first + second] == [row["id"] for row in await owner.fetch(expected, requested_by)]

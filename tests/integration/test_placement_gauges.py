@@ -13,7 +13,7 @@ from services.maintenance.placement_gauges import STAGES, PlacementGauges
 from tests.conftest import Api
 from tests.support.bulk_students import DRIVE, enrol
 from tests.support.drive_scenarios import finished, posted, register
-from tests.support.job_worker import dead, working
+from tests.support.job_worker import until_dead_lettered, working
 from tests.support.system import as_role
 
 
@@ -76,7 +76,7 @@ async def test_open_dead_letters_are_counted(api: Api, database_url: str) -> Non
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 0
         async with working(database_url, work=JobHandler(handle=fail, failed=handlers.failed)) as worker:
-            await dead(worker, job_id)
+            await until_dead_lettered(worker, job_id)
         async with database.connection() as connection:
             await gauges.set_from(connection)
         assert REGISTRY.get_sample_value("placewire_dead_letters_open", service) == 1

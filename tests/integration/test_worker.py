@@ -50,7 +50,7 @@ async def test_a_failed_job_becomes_a_dead_letter_with_event_and_copy(
     job_id = await requested_job(api)
     async with working(database_url, work=failing(RuleViolation("the list is on the moon"))) as worker:
         [job] = await done(worker, job_id)
-    assert (job.state, job.dead, job.error) == (State.FAILED, True, "the list is on the moon")
+    assert (job.state, job.dead_lettered, job.error) == (State.FAILED, True, "the list is on the moon")
     [event] = await owner.fetch(FAILURES)
     assert "the list is on the moon" in event["data"]
     copy = await owner.fetchrow(
@@ -101,7 +101,7 @@ async def test_a_paused_worker_claims_nothing_before_its_retry_is_due(
             ended = [await waited(another, UUID(id_), timeout_s=30) for id_ in jobs[MAX_FAILURES_IN_A_ROW:]]
         assert worker.paused
     assert [job.state for job in ended if job] == [State.SUCCEEDED] * 5
-    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead") == MAX_FAILURES_IN_A_ROW
+    assert await owner.fetchval("SELECT count(*) FROM es.job WHERE dead_lettered") == MAX_FAILURES_IN_A_ROW
     assert await owner.fetchval("SELECT count(*) FROM es.job WHERE owner = 'another'") == 5
 
 
@@ -175,7 +175,7 @@ async def test_a_job_that_makes_the_database_break_off_is_given_up(api: Api, dat
     killer, good = await requested_job(api), await requested_job(api)
     async with working(database_url, work=breaking_off(statement, times=MAX_ATTEMPTS), at_once=1) as worker:
         first, second = await done(worker, killer, good)
-    assert (first.state, first.dead, first.attempts) == (State.FAILED, True, 1)
+    assert (first.state, first.dead_lettered, first.attempts) == (State.FAILED, True, 1)
     assert first.error == "given up: the database ended the transaction 6 times, but was healthy each time"
     assert second.state is State.SUCCEEDED
 
@@ -207,7 +207,7 @@ async def test_an_event_this_release_cannot_read_becomes_a_dead_letter(
     )
     async with working(database_url, at_once=1) as worker:
         first, second = await done(worker, unreadable, good)
-    assert (first.state, first.dead) == (State.FAILED, True)
+    assert (first.state, first.dead_lettered) == (State.FAILED, True)
     assert first.error is not None
     assert "newer" in first.error
     assert second.state is State.SUCCEEDED

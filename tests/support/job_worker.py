@@ -116,7 +116,7 @@ async def done_in_order(
     return ended
 
 
-async def dead(worker: Worker, job_id: str | UUID) -> Job:
+async def until_dead_lettered(worker: Worker, job_id: str | UUID) -> Job:
     [job] = await done(worker, job_id)
     assert job.state is State.FAILED
     return job

@@ -14,7 +14,8 @@ from tests.support.bulk_students import DRIVE
 HEAD_ID = 900_001
 MARKS = {"cgpa": "9", "tenth_percent": 90, "twelfth_percent": 90}
 GIVE_UP = """
-UPDATE es.job SET state = 'failed', dead = true, error = 'failed', finished_at = clock_timestamp() WHERE id = $1::uuid
+UPDATE es.job SET state = 'failed', dead_lettered = true, error = 'failed', finished_at = clock_timestamp()
+ WHERE id = $1::uuid
 """
 
 

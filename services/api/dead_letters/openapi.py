@@ -35,10 +35,10 @@ class DeadLetter(Document):
     kind: str
     subject: str
     state: State
-    dead: bool
+    dead_lettered: bool
     reason: str | None
     attempts: Count
-    asked_by: int | None
+    requested_by: int | None
     correlation_id: Id | None
     asked_at: Instant | None
     queued_at: Instant
@@ -51,7 +51,7 @@ class DeadLetterAndJob(DeadLetter):
 
 
 class Action(Document):
-    """A redrive or a discard. ``died_of`` and ``attempts``: the job's error and attempts before the action.
+    """A redrive or a discard. ``job_error`` and ``attempts``: the job's error and attempts before the action.
 
     ``reason``: the reason that the actor gave.
     """
@@ -59,7 +59,7 @@ class Action(Document):
     action: Literal["redriven", "discarded"]
     actor: str = Field(examples=["user 17"])
     reason: str | None
-    died_of: str
+    job_error: str
     attempts: int | None
     at: Instant
 
@@ -77,7 +77,7 @@ class DeadLetterDetails(DeadLetter):
 
 
 class Redriven(Document):
-    """``left``: matching jobs that are still dead. Repeat the request to redrive them."""
+    """``left``: matching jobs that are still dead letters. Repeat the request to redrive them."""
 
     redriven: Count
     left: Count
@@ -89,10 +89,10 @@ DEAD_LETTER = {
     "kind": "export",
     "subject": "export-01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d10",
     "state": "failed",
-    "dead": True,
+    "dead_lettered": True,
     "reason": "The storage refused the file. Tried 4 times.",
     "attempts": 1,
-    "asked_by": 17,
+    "requested_by": 17,
     "correlation_id": "01980c5e-5a0e-7b8a-9d2e-3c8f2f1f9d11",
     "asked_at": "2026-11-24T02:39:19.365Z",
     "queued_at": "2026-11-24T02:39:19.365Z",
@@ -103,13 +103,13 @@ ACTION = {
     "action": "redriven",
     "actor": "user 17",
     "reason": "the storage is back",
-    "died_of": DEAD_LETTER["reason"],
+    "job_error": DEAD_LETTER["reason"],
     "attempts": 1,
     "at": "2026-11-24T03:00:00.000Z",
 }
 EVENT = {"type": "placewire.export.requested.v1", "stream": DEAD_LETTER["subject"], "version": 1, "data": {}}
 NO_DEAD_LETTER = {404: "There is no such dead letter."}
-NOT_DEAD = {409: "This job is not dead (any more): it is succeeded, and was redriven by user 17."}
+NOT_DEAD = {409: "This job is not a dead letter (any more): it is succeeded, and was redriven by user 17."}
 
 LIST = documented(list[DeadLetter], PAGE_GONE, description="Newest first.", example=[DEAD_LETTER])
 SHOW = documented(

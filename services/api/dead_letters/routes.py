@@ -59,7 +59,7 @@ async def redrive_all(
 
 @router.get("/{job_id:uuid}", **openapi.SHOW)
 async def show_dead_letter(job_id: UUID, ctx: ContextDep, caller: Head) -> Response:
-    """Return the job with its event and its history, even if it is no longer dead."""
+    """Return the job with its event and its history, even if it is no longer a dead letter."""
     async with ctx.database.connection() as connection:
         return json_response(dead_letter_details(*await dead_letters.show(connection, job_id)))
 

@@ -17,7 +17,7 @@ def by(caller: Principal, reason: str | None) -> By:
 
 
 def dead_letter(row: Row) -> dict[str, Any]:
-    copied = ("service", "kind", "subject", "state", "dead", "attempts", "asked_by", "correlation_id")
+    copied = ("service", "kind", "subject", "state", "dead_lettered", "attempts", "requested_by", "correlation_id")
     return {
         "id": str(row["id"]),
         **{name: row[name] for name in copied},
@@ -38,7 +38,7 @@ def _actions(history: Sequence[Row]) -> list[dict[str, Any]]:
     return [
         {
             **{name: action[name] for name in ("action", "actor", "reason", "attempts")},
-            "died_of": action["error"],
+            "job_error": action["error"],
             "at": instant_text(action["at"]),
         }
         for action in history

@@ -70,9 +70,9 @@ def cancel(job: Job | None, export_id: UUID | None, user_id: int, role: Role) ->
     Raises ``NotFound`` for a job that this caller may not see, ``Forbidden`` for a job that they may not cancel, and
     ``RuleViolation`` for a job that has ended or is not an export.
     """
-    if job is None or (role not in ORGANIZERS and job.asked_by != user_id):
+    if job is None or (role not in ORGANIZERS and job.requested_by != user_id):
         raise NotFound("There is no such job.")
-    if role is not Role.HEAD and job.asked_by != user_id:
+    if role is not Role.HEAD and job.requested_by != user_id:
         raise Forbidden("Only the user who requested it and heads can cancel a job.")
     if job.kind != Kind.EXPORT or export_id is None:
         raise RuleViolation("Only exports can be cancelled.")

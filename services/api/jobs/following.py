@@ -51,7 +51,7 @@ def _linked_path(job_id: object, user: str, role: str, version: str) -> str:
 
 def visible(job: Job | None, caller: Principal) -> Job:
     """Return ``job`` if ``caller`` may see it. Raises ``NotFound``."""
-    if job is None or (caller.role not in ORGANIZERS and job.asked_by != caller.user_id):
+    if job is None or (caller.role not in ORGANIZERS and job.requested_by != caller.user_id):
         raise NotFound("There is no such job.")
     return job
 

@@ -59,10 +59,10 @@ async def list_jobs(
     subject: Annotated[str | None, Query(max_length=200, pattern=NO_NUL, examples=["drive-42"])] = None,
 ) -> Response:
     """List the caller's jobs, newest first. HEAD and COORDINATOR see all. ``before``: the last id received."""
-    asked_by = None if caller.role in ORGANIZERS else caller.user_id
+    requested_by = None if caller.role in ORGANIZERS else caller.user_id
     async with ctx.database.connection() as connection:
         rows = await sql.newest(
-            connection, asked_by=asked_by, state=state, before=before, limit=limit, kind=kind, subject=subject
+            connection, requested_by=requested_by, state=state, before=before, limit=limit, kind=kind, subject=subject
         )
     return json_response([job_object(job_of(row)) for row in rows])
 

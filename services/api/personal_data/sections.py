@@ -120,7 +120,7 @@ SELECT route, {instant("created_at")} AS kept_since,
 """  # noqa: S608
 JOBS = f"""
 SELECT id AS job_id, kind, subject, state, {instant("queued_at")} AS queued_at, {instant("finished_at")} AS finished_at
-  FROM es.job WHERE asked_by = $1 ORDER BY -seq DESC
+  FROM es.job WHERE requested_by = $1 ORDER BY -seq DESC
 """  # noqa: S608
 EXPORTS = f"""
 SELECT export_id, kind, format, drive_id, state, {instant("requested_at")} AS requested_at,

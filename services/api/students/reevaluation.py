@@ -217,6 +217,6 @@ def _common(cause: Cause, import_id: UUID | None = None) -> tuple[str, int, str,
     topic = topics.of_stream("drive-0")
     anyone = StudentRange(first=1, last=1)
     data = ReevaluationRequested(drive_id=0, students=anyone, import_id=import_id).model_dump(mode="json")
-    job = {"service": OWNER[KIND], "kind": KIND, "asked_by": cause.actor_id}
+    job = {"service": OWNER[KIND], "kind": KIND, "requested_by": cause.actor_id}
     data_text, metadata, job_text = (orjson.dumps(part).decode() for part in (data, cause.metadata(), job))
     return topic.name, int(topic.lane), data_text, metadata, job_text

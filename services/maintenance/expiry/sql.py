@@ -46,7 +46,8 @@ SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM emptied)
 # Dead letters are kept until they are redriven or discarded. `placewire verify` reads from `expiry` what was deleted.
 DELETE_JOBS = """
 WITH due AS MATERIALIZED (
-    SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT id FROM es.job WHERE finished_at < $1 AND NOT dead_lettered
+     ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM es.job j USING due d WHERE j.id = d.id RETURNING j.queued_at
 ), noted AS (
