@@ -25,10 +25,11 @@ FEATURES = "bootstrap.checkpoint"
 
 
 class Kafka:
-    """A broker with its data below ``home``. ``port`` is used if it is free; otherwise a free port is chosen.
+    """A broker with its data below ``home``.
 
-    An object keeps its port through ``kill`` and ``start``. Another object for the same home uses the port of the last
-    start if it is free. Any object or program finds a running broker by the record in its home.
+    Its port is ``port`` if that is free, else the port of the last start if that is free, else a random one. An object
+    keeps its port through ``kill`` and ``start``. Any object or program finds a running broker by the record in its
+    home.
     """
 
     RECORD = "broker.json"

@@ -20,12 +20,13 @@ START_TIMEOUT_S = 60
 
 
 class Postgres:
-    """A server with its data below ``home``. ``port`` is used if it is free; otherwise a free port is chosen.
+    """A server with its data below ``home``.
 
     ``durable=False`` turns ``fsync`` off, for data that is not needed after a crash of the machine.
 
-    An object keeps its port through ``kill`` and ``start``. Another object for the same home uses the port of the last
-    start if it is free. Any object or program finds a running server by the pid file in its home.
+    Its port is ``port`` if that is free, else the port of the last start if that is free, else a random one. An object
+    keeps its port through ``kill`` and ``start``. Any object or program finds a running server by the pid file in its
+    home.
     """
 
     PID_FILE = "data/postmaster.pid"
