@@ -43,6 +43,7 @@ def upgrade() -> None:
     _create_es_epoch()
     _create_es_event()
     _create_es_job()
+    _index_es_job()
     _create_es_outbox()
     _create_es_probe()
     _create_es_stream()
@@ -289,6 +290,9 @@ def _create_es_job() -> None:
         schema="es",
         postgresql_with={"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 2000},
     )
+
+
+def _index_es_job() -> None:
     op.create_index(
         "job_dead_lettered", "job", ["seq"], unique=False, schema="es", postgresql_where=sa.text("dead_lettered")
     )
