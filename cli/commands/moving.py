@@ -58,7 +58,7 @@ def close_log(
         console.print("The log is open again.")
         return
     closed = asyncio.run(closing.close(url, within_s=within))
-    console.print(f"The log is closed since {closed.at.isoformat(timespec='seconds')}. End of the WAL: {closed.lsn}")
+    console.print(f"The log was closed at {closed.at.isoformat(timespec='seconds')}. End of the WAL: {closed.lsn}")
     if closed.received:
         console.print(f"Received by {', '.join(closed.received)}.")
     else:

@@ -193,7 +193,10 @@ CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class CheckFindings:
-    """The result of a check. ``checked``, ``wrong``: numbers of subjects and of faulty ones. ``faults``: the first."""
+    """The result of a check. ``checked``: how many subjects were checked. ``wrong``: how many of them are faulty.
+
+    ``faults``: the first faults.
+    """
 
     name: str
     checked: int

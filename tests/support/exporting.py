@@ -49,7 +49,7 @@ SELECT project('registration', array_agg(e)) FROM written
 async def register_many(
     owner: "asyncpg.Connection[asyncpg.Record]", drive_id: int, count: int, *, skip: int = 0
 ) -> None:
-    """Register ``count`` students, the first ones after ``skip``, by their ids."""
+    """Register ``count`` students in the order of their ids, without the first ``skip`` students."""
     await owner.execute(REGISTER, drive_id, count, skip)
     await owner.execute("ANALYZE registrations, users, students")
 

@@ -49,7 +49,7 @@ def history(seed: int, length: int) -> tuple[list[Step], int]:
         settled = kind == BEFORE_ANYTHING or following == AFTER_EVERYTHING or rng.random() < SETTLED
         settled = settled or (marks_changed and following == "marks")
         if number == cut_at - 1:
-            which, other, settled = 1, 0, True  # not published by its creation
+            which, other, settled = 1, 0, True  # ``which`` is odd, so the creation does not publish the drive
         elif number in (cut_at, cut_at + 1):
             which, other, settled = 0, 1, number > cut_at
         steps.append(Step(kind, which, other, settled))

@@ -58,7 +58,8 @@ async def maintain_access_log(database: Database, now: datetime, kept: timedelta
 async def _in_batches(database: Database, what: str, delete: Delete, before: datetime) -> int:
     total = 0
     while True:
-        async with database.transaction(durable=False) as connection:  # a commit that a crash loses is repeated
+        # Not durable: if a crash loses the commit, the next run repeats it.
+        async with database.transaction(durable=False) as connection:
             deleted = await delete(connection, before, BATCH)
         metrics.EXPIRED.labels(what).inc(deleted)
         total += deleted
