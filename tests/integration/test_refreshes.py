@@ -244,6 +244,7 @@ async def test_a_job_that_another_worker_holds_is_not_absorbed(
 
 
 @pytest.mark.usefixtures("no_polls")
+@pytest.mark.usefixtures("no_polls")  # a poll could begin the first refresh before all five jobs are queued
 async def test_requests_that_wait_for_an_absorbed_job_are_answered_at_once(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
