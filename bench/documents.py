@@ -22,7 +22,7 @@ def markdown(results: Results) -> str:
     """Return Markdown tables of the ratios, the costs, the memory of each process, and the predictions."""
     lines = [f"Measured by `make bench`, size {results.size}, {results.machine['cpus']} cores that everything shared."]
     lines += [
-        f"{name} failed; figures from before the failure are below: {' '.join(reason.split())}"
+        f"{name} failed: {' '.join(reason.split())}. The figures below are from before the failure."
         for name, reason in results.failed.items()
     ]
     if results.ratios:
@@ -43,7 +43,7 @@ def markdown(results: Results) -> str:
     lines += _table(("process", "under", "before, MiB", "peak, MiB"), memory)
     # After a failed bench the figures are incomplete, so there are no predictions.
     if not results.failed and {"burst", "effect_latency"} <= {each.of for each in results.measured}:
-        lines += ["", "Simulated from these figures (*Ten and a hundred times as much*, below):"]
+        lines += ["", "Simulated from these figures; see *Ten and a hundred times as much* below:"]
         rows = (
             tuple(_figure(cell) if isinstance(cell, float) else cell for cell in row)
             for row in simulate.predicted(asdict(results))

@@ -1,4 +1,4 @@
-"""Compare an import of students into an empty database by the API with psql's COPY of the rows that the import wrote.
+"""Compare two ways to fill an empty database with students: an import by the API, and psql's COPY of the same rows.
 
 The time of the import is from request to response: upload, reading, checks, events and read tables in one transaction.
 psql's time is that of COPY into the same tables with their indexes, in one transaction for each table.

@@ -1,4 +1,4 @@
-"""The small job of the benches in Placewire: append, outbox, relay, Kafka, consumer and worker, as in a service."""
+"""Run the benches' small job through Placewire: append, outbox, relay, Kafka, consumer and worker, as in a service."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ SELECT count(*)
 
 @asynccontextmanager
 async def system(ground: Ground) -> AsyncIterator[JobSystem]:
-    """Start the relay and a worker. Yield a job system that queues jobs as the API does."""
+    """Start the relay and a worker. Yield a job system whose ``send`` requests a job as the API does."""
     await ground.owner.execute(TABLE)
     relay = ground.system.start("relay")
     worker, _ = ground.start(

@@ -22,8 +22,9 @@ from chassis.observability.error_text import described
 from chassis.postgres.database import Database, connect_alone
 from chassis.settings import ProcessSettings, ServerSettings
 
-# uvloop accepts one connection for each listening socket in a round of its loop (measured; asyncio accepts all). In an
-# overload, new callers would not even get a 503. With duplicates of the socket, uvloop accepts one for each of them.
+# uvloop accepts one connection for each listening socket in a round of its loop (measured; asyncio accepts all). With
+# one socket, new callers in an overload would not even get a 503. uvloop also accepts one for each duplicate of a
+# socket.
 ACCEPTED_AT_ONCE = 16
 
 log = structlog.get_logger()
@@ -97,7 +98,7 @@ class Server(uvicorn.Server):
 
 
 def refuse_unadopted_log(settings: ProcessSettings) -> None:
-    """Exit when the log must be adopted first.
+    """Exit if the event log was moved here and not yet adopted (``placewire adopt-log``).
 
     If the database cannot be reached, the process starts anyway: each new connection checks the log again.
     """

@@ -135,7 +135,7 @@ def _add_run(app: FastAPI, worker: Worker, settings: ServiceSettings) -> None:
     async def run(job_id: UUID, authorization: Annotated[str, Header()] = "") -> Response:
         """Wake the worker for the job. The caller finds the job's end in the database.
 
-        503: the worker is paused after too many failures. It claims one job a minute, so the caller must not wait.
+        503: the worker is paused after too many failures. The caller should not wait: only one job a minute is tried.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":

@@ -14,17 +14,20 @@ class ExpirySettings(RetentionSettings):
     """How long expired data and orphaned files are kept, and how often they are deleted."""
 
     expiry_every_s: float = Field(
-        default=60.0, gt=0, description="seconds between two deletions of expired exports, keys and jobs"
+        default=60.0, gt=0, description="seconds between two deletions of expired exports, idempotency keys and jobs"
     )
     orphans_every_s: float = Field(
-        default=3600.0, gt=0, description="seconds between two deletions of files and read marks without a reference"
+        default=3600.0,
+        gt=0,
+        description="seconds between two deletions of files that nothing refers to, and of read marks of deleted"
+        " drives",
     )
     expired_files_kept_s: float = Field(
         default=600.0, ge=0, description="seconds that an expired file is kept for downloads in progress"
     )
     # A PDF is stored a moment before its drive is committed.
     orphans_kept_s: float = Field(
-        default=86_400.0, ge=600, description="minimum age in seconds of a file without a reference to be deleted"
+        default=86_400.0, ge=600, description="age in seconds at which a file is deleted if nothing refers to it"
     )
     jobs_kept_days: float = Field(default=30.0, ge=1, description="days that an ended job can be queried")
 
@@ -56,8 +59,8 @@ class MaintenanceSettings(ServiceSettings, StorageSettings, ExpirySettings, Time
     refresh_after_change_s: float = Field(
         default=60.0,
         ge=0,
-        description="longest pause in seconds between two refreshes while data changes (the pause is 50 times the last"
-        " refresh's duration, at least 1 s); 0: only the schedule",
+        description="upper limit, in seconds, of the pause between two refreshes while data changes; below it, the"
+        " pause is 50 times the duration of the last refresh, at least 1 s; 0: refresh only on the schedule",
     )
 
     @field_validator("materialized_view_refresh_interval")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Findings:
-    """The findings, each with its evidence. ``lost``: was accepted but is missing. ``doubled``: exists without request.
+    """The findings, each with its evidence.
 
-    ``channels``: the number of jobs by kind and channel. A job that ended with a job of another worker has *none*.
+    ``lost``: was accepted but is missing. ``doubled``: exists more often than it was requested.
+    ``channels``: the number of jobs by kind and channel; *none* is the channel of a job that the refresh of another
+    worker completed.
     ``superseded``: the number of jobs that a newer job of their drive replaced.
     """
 
@@ -24,6 +26,6 @@ class Findings:
         return not (self.lost or self.doubled or self.wrong)
 
     def compare(self, what: str, expected: Counter[str], actual: Counter[str]) -> None:
-        """Record each name that ``actual`` has less often than ``expected`` as lost, and more often as doubled."""
+        """Record a name that is less often in ``actual`` than in ``expected`` as lost, and one more often as doubled."""
         self.lost += [f"{what} {name}" for name in expected - actual]
         self.doubled += [f"{what} {name}" for name in actual - expected]

@@ -135,4 +135,4 @@ def test_a_failed_benchmark_does_not_lose_the_figures_of_others(tmp_path: Path) 
     put_into(document, results)
     text = document.read_text()
     assert "| burst | relay alone, commit to Kafka | 23,810 | events/s |" in text
-    assert "burst failed; figures from before the failure are below: TimeoutError: of two lines" in text
+    assert "burst failed: TimeoutError: of two lines. The figures below are from before the failure." in text

@@ -102,7 +102,7 @@ async def test_rows_that_kafka_refuses_are_reported_and_not_waited_for(
         "SELECT stream_id, count(*) FROM es.event WHERE stream_id ^@ 'student-' GROUP BY 1 ORDER BY 2 DESC LIMIT 1"
     ) or ("", 0)
     assert events == 3
-    for _ in range(2):  # in the second round, the quarantined row of the first round holds them back
+    for _ in range(2):  # in the second round, the row quarantined in the first round holds back all rows of this key
         republishing_task = asyncio.create_task(
             republishing.republish(database, EventRange(STUDENT, 0), lambda *_: None)
         )
