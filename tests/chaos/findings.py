@@ -26,6 +26,6 @@ class Findings:
         return not (self.lost or self.doubled or self.wrong)
 
     def compare(self, what: str, expected: Counter[str], actual: Counter[str]) -> None:
-        """Record a name that is less often in ``actual`` than in ``expected`` as lost, and one more often as doubled."""
+        """Record names that are rarer in ``actual`` than in ``expected`` as lost, and more frequent ones as doubled."""
         self.lost += [f"{what} {name}" for name in expected - actual]
         self.doubled += [f"{what} {name}" for name in actual - expected]
