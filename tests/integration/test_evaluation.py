@@ -95,10 +95,10 @@ async def test_evaluating_a_pending_drive_counts_students_and_selects_none(
 ) -> None:
     await enrol(owner, 300)
     drive = await created(api)
-    asked = await api.post(f"/api/drives/{drive['drive_id']}/trigger-eligibility")
-    assert asked.json()["message"] == "Eligibility filtering triggered successfully"
+    requested = await api.post(f"/api/drives/{drive['drive_id']}/trigger-eligibility")
+    assert requested.json()["message"] == "Eligibility filtering triggered successfully"
     async with working(database_url) as worker:
-        [job] = await done(worker, asked.json()["job"]["id"])
+        [job] = await done(worker, requested.json()["job"]["id"])
     assert job.result is not None
     assert job.result["eligible"] == await owner.fetchval(PLAIN_COUNT)
     assert await selected(owner, drive["drive_id"]) == []

@@ -26,9 +26,9 @@ SECONDS = sized(small=2, full=15)
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    found = Database(as_role(database_url, "placewire_api"), pool_size=24, application_name="test")
-    yield found
-    await found.close()
+    api_database = Database(as_role(database_url, "placewire_api"), pool_size=24, application_name="test")
+    yield api_database
+    await api_database.close()
 
 
 async def append(database: Database, stream: str, version: int | None, event_id: UUID | None = None) -> int:

@@ -225,10 +225,10 @@ async def test_deselected_students_and_staff_are_notified(
         jobs = await done(worker, *await queued(owner))
     assert [job.result and job.result["registered_no_longer_eligible"] for job in jobs] == [1, 0]
     assert [await newest(id_) for id_ in students] == ["No Longer Selected"] * 2 + ["New Drive Available"]
-    said = "1 registered student is no longer eligible for Acme - SDE, and stays registered."
+    warning = "1 registered student is no longer eligible for Acme - SDE, and stays registered."
     for user_id, name in ((800_001, "STAFF"), (800_002, "COORDINATOR")):
         items = (await api.get("/api/notifications/mine", name, user_id)).json()["items"]
-        assert [item["message"] for item in items if item["type"] == "warning"] == [said]
+        assert [item["message"] for item in items if item["type"] == "warning"] == [warning]
     assert await owner.fetchval("SELECT count(*) FROM registrations") == 1
 
 
