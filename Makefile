@@ -7,7 +7,7 @@ QUICK ?=
 FILE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full bench k8s-validate k8s-rules k8s-secrets
+.PHONY: tools help up down status logs demo migrate contracts lint format test chaos test-full screenshots bench k8s-validate k8s-rules k8s-secrets
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ chaos: ## Inject faults into the whole system under load, then check its data (S
 
 test-full: ## Run all tests at full sizes
 	PLACEWIRE_TEST_SIZE=full $(RUN) pytest --timeout 900
+
+screenshots: ## Take the README's screenshots of the console again (needs Chromium)
+	SCREENSHOTS=1 PLACEWIRE_TEST_SIZE=full $(RUN) pytest -n 0 tests/browser/test_screenshots.py
 
 bench: ## Compare the speed of each part with its limit or another system (QUICK=1: smaller, in under 3 minutes)
 	$(RUN) python -m bench $(if $(QUICK),--size quick)

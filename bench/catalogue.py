@@ -3,7 +3,20 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench import accept, burst, drain, eligibility, export, growth, importing, latency, polling, refresh, stampede
+from bench import (
+    accept,
+    burst,
+    console,
+    drain,
+    eligibility,
+    export,
+    growth,
+    importing,
+    latency,
+    polling,
+    refresh,
+    stampede,
+)
 from bench.sizes import Size
 from bench.stage import Bench
 
@@ -25,7 +38,8 @@ def one_step(_size: Size) -> int:
 BENCHES = {
     "poll_drives": Entry("GET /api/drives, 200s and 304s", ("poll_drives",), polling.run_drives, polling.steps),
     "poll_check": Entry("the two check calls", ("poll_check",), polling.run_check, polling.steps),
-    "accept": Entry("registering, 32 at one_step", ("accept_32",), accept.run, accept.steps),
+    "console_page": Entry("a page of the console and its API calls", ("console_page",), console.run, console.steps),
+    "accept": Entry("registering, 32 at once", ("accept_32",), accept.run, accept.steps),
     "stampede": Entry("every student registers for one drive", (), stampede.run, stampede.steps),
     "effect_latency": Entry(
         "accepted to effect over Kafka, 100/s", ("effect_latency_p50", "effect_latency_p99"), latency.run, latency.steps

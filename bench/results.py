@@ -21,6 +21,7 @@ AT_MOST = {
     "effect_drain_pgqueuer": 1.0,
     "poll_drives": 1.5,
     "poll_check": 1.5,
+    "console_page": 1.5,
     "growth": 11.0,
 }
 

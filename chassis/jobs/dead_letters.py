@@ -29,20 +29,39 @@ SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead_lettered, j.er
        e.recorded_at{event}
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
+# The text that errors of one cause share: ids, numbers and quoted names differ from job to job.
+ERROR_PATTERN = """regexp_replace(coalesce(error, ''), '[0-9a-f]{8}-[0-9a-f-]{27}|\\d+|''[^'']*''|"[^"]*"', '…', 'g')"""
 # Without the events, since a page of large events would be slow to read.
 LIST = f"""{LETTER.format(event="")}
  WHERE j.dead_lettered AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
+   AND ($5::text IS NULL OR {ERROR_PATTERN} = $5)
  ORDER BY j.seq DESC LIMIT $4
+"""  # noqa: S608
+# Reads every dead job.
+GROUPS = f"""
+SELECT service, kind, {ERROR_PATTERN} AS error_pattern, count(*) AS jobs,
+       (array_agg(error ORDER BY seq DESC))[1] AS newest_error, min(finished_at) AS first_ended_at,
+       max(finished_at) AS last_ended_at
+  FROM es.job WHERE dead_lettered GROUP BY 1, 2, 3 ORDER BY jobs DESC, last_ended_at DESC LIMIT $1
 """  # noqa: S608
 SHOW = f"""{LETTER.format(event=", e.type, e.version, e.data")}
  WHERE j.id = $1 AND (j.dead_lettered OR EXISTS (SELECT FROM es.dead_letter_action a WHERE a.job_id = j.id))
 """
 HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
-COUNT = """
+COUNT = f"""
 SELECT count(*) FROM es.job
+<<<<<<< HEAD
  WHERE dead_lettered AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
 """
+||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
+ WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
+"""
+=======
+ WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
+   AND ($4::text IS NULL OR {ERROR_PATTERN} = $4)
+"""  # noqa: S608
+>>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
 NOW = "SELECT clock_timestamp()"
 
 # All callers lock rows in the same order, so two redrives never deadlock. The second one finds no dead letter any more.
@@ -51,6 +70,7 @@ WITH chosen AS MATERIALIZED (
     SELECT id FROM es.job
      WHERE dead_lettered AND ($1::uuid IS NULL OR id = $1) AND ($2::text IS NULL OR kind = $2)
        AND ($3::text IS NULL OR service = $3) AND ($4::timestamptz IS NULL OR finished_at <= $4)
+       AND ($8::text IS NULL OR {pattern} = $8)
      ORDER BY seq LIMIT $5 FOR UPDATE
 ), changed AS (
     UPDATE es.job j SET {change} FROM chosen c WHERE j.id = c.id
@@ -62,6 +82,7 @@ WITH chosen AS MATERIALIZED (
 CHANGED = " SELECT id, kind FROM changed ORDER BY seq"
 REDRIVE = (
     _CHANGE.format(  # noqa: S608
+        pattern=ERROR_PATTERN,
         action="redriven",
         change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
            dead_lettered = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
@@ -70,12 +91,18 @@ REDRIVE = (
     + """, queued AS (
     INSERT INTO es.outbox (lane, topic, key, event_id)
     SELECT t.lane, t.topic, d.subject, d.id
-      FROM changed d JOIN unnest($8::text[], $9::text[], $10::smallint[]) AS t (kind, topic, lane) USING (kind)
+      FROM changed d JOIN unnest($9::text[], $10::text[], $11::smallint[]) AS t (kind, topic, lane) USING (kind)
      ORDER BY d.seq
 )"""
     + CHANGED
 )
+<<<<<<< HEAD
 DISCARD = _CHANGE.format(action="discarded", change="dead_lettered = false") + CHANGED
+||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
+DISCARD = _CHANGE.format(action="discarded", change="dead = false") + CHANGED
+=======
+DISCARD = _CHANGE.format(pattern=ERROR_PATTERN, action="discarded", change="dead = false") + CHANGED
+>>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
 
 TOPICS = (
     [kind.value for kind in TOPIC_OF],
@@ -94,12 +121,22 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Which:
+<<<<<<< HEAD
     """Select dead letters: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
+||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
+    """Selects dead jobs: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
+=======
+    """Selects dead jobs: one by its id, or all of a kind, a service or an error.
+
+    ``until``: only jobs that failed until then. ``error_pattern``: as ``groups`` returns it.
+    """
+>>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
 
     id: UUID | None = None
     kind: Kind | None = None
     service: Service | None = None
     until: datetime | None = None
+    error_pattern: str | None = None
 
 
 async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
@@ -114,10 +151,15 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, l
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """
-    rows = await connection.fetch(LIST, which.kind, which.service, before, limit)
+    rows = await connection.fetch(LIST, which.kind, which.service, before, limit, which.error_pattern)
     if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows
+
+
+async def groups(connection: Connection, *, limit: int) -> list[asyncpg.Record]:
+    """Return the dead jobs by service, kind and error, the largest groups first."""
+    return await connection.fetch(GROUPS, limit)
 
 
 async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, list[asyncpg.Record]]:
@@ -131,7 +173,7 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
     """Return the number of selected dead letters and the time of counting, for use as ``until`` in a later call."""
     moment = which.until or await connection.fetchval(NOW)
-    return await connection.fetchval(COUNT, which.kind, which.service, moment), moment
+    return await connection.fetchval(COUNT, which.kind, which.service, moment, which.error_pattern), moment
 
 
 async def redrive(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
@@ -161,7 +203,7 @@ async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[ob
 
 
 def _arguments(which: Which, by: By, limit: int) -> tuple[Any, ...]:
-    return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason
+    return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason, which.error_pattern
 
 
 def _ids_and_kinds(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:

@@ -48,6 +48,7 @@ from services.api.jobs import routes as jobs
 from services.api.jobs.following import OpenStreams
 from services.api.listening import listener
 from services.api.notifications import routes as notifications
+from services.api.operations import routes as operations
 from services.api.personal_data import routes as personal_data
 from services.api.registrations import routes as registrations
 from services.api.settings import ApiSettings
@@ -86,6 +87,7 @@ ROUTERS = (
     invitations,
     jobs,
     dead_letters,
+    operations,
     analytics,
     analytics_refresh,
     past,

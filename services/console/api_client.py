@@ -1,4 +1,4 @@
-"""The public API as one signed-in person sees it. The console reaches the system in no other way."""
+"""Call the public API with the token of the signed-in person. The console has no other access to the system."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -10,19 +10,22 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-# A command is sent again with the same Idempotency-Key while the API restarts.
+# While the API restarts, a command is sent again with the same Idempotency-Key.
 RETRY_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 2.0, 2.0)
 READ_PAUSES_S = (0.1, 0.3)
-# What says that nothing was done, or that the same request may be sent again.
-TRY_AGAIN = {502, 503, 504}
+# Statuses of an API that is not available, after which the same request may be sent again.
+UNAVAILABLE = {502, 503, 504}
 
 
 class SignInNeeded(Exception):
-    """The person is not signed in, or no longer."""
+    """Nobody is signed in, or the sign-in has ended."""
 
 
 class ApiAway(Exception):
-    """The API cannot be reached or has no database. ``status`` of its answer, if it gave one."""
+    """The API cannot be reached, or cannot reach its database.
+
+    ``message``: the text of its response, if any. ``may_be_saved``: a command was sent, and its result is unknown.
+    """
 
     def __init__(self, message: str = "", *, may_be_saved: bool = False) -> None:
         super().__init__(message)
@@ -32,7 +35,7 @@ class ApiAway(Exception):
 
 @dataclass
 class ApiProblem(Exception):
-    """The API refused the request. ``errors``: what is wrong where."""
+    """The API refused the request. ``errors``: what is wrong with which field or row."""
 
     status: int
     message: str
@@ -41,28 +44,28 @@ class ApiProblem(Exception):
     @property
     def by_field(self) -> dict[str, str]:
         """Return the message of each field, by the field's name."""
-        found: dict[str, str] = {}
-        for one in self.errors:
-            name = str(one.get("field") or one.get("name") or one.get("column") or "")
+        messages: dict[str, str] = {}
+        for error in self.errors:
+            name = str(error.get("field") or error.get("name") or error.get("column") or "")
             if name:
-                found.setdefault(name, str(one.get("message") or one.get("reason") or self.message))
-        return found
+                messages.setdefault(name, str(error.get("message") or error.get("reason") or self.message))
+        return messages
 
     @property
     def key_was_used(self) -> bool:
-        """Whether the form was sent before with other values under the same Idempotency-Key."""
+        """Return whether a form with other values was sent before with the same Idempotency-Key."""
         return self.status == 422 and self.message.startswith("This Idempotency-Key")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """``http``: the connections of the process. ``headers``: the person's token, the correlation id, their address."""
+    """``http``: the connections of the process. ``headers``: the person's token and address, and the correlation id."""
 
     http: httpx.AsyncClient
     headers: Mapping[str, str]
 
     async def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON of a GET. ``query``: parameters; ``None`` and empty ones are left out.
+        """Return the JSON of a GET. ``query``: its parameters. Those that are ``None`` or empty are left out.
 
         Raises ``SignInNeeded``, ``ApiProblem`` or ``ApiAway``.
         """
@@ -71,9 +74,10 @@ class ApiClient:
         return response.json()
 
     async def send(self, method: str, path: str, *, key: str | None = None, **body: Any) -> Any:
-        """Execute a command once, however often it is sent: ``key`` is its Idempotency-Key. Return the JSON.
+        """Send a command and return the JSON of its response. ``key``: its Idempotency-Key.
 
-        While the API cannot be reached it is sent again, with the same key. Raises as ``get`` does.
+        With a key, the command is sent again while the API cannot be reached, and still takes effect once. Raises what
+        ``get`` raises.
         """
         headers = {"Idempotency-Key": key} if key else {}
         response = await self._send(method, path, RETRY_PAUSES_S if key else (), headers=headers, **body)
@@ -81,7 +85,7 @@ class ApiClient:
 
     @asynccontextmanager
     async def stream(self, path: str, *, timeout_s: float = 60, **query: Any) -> AsyncIterator[httpx.Response]:
-        """Open a GET whose body is read piece by piece. Raises as ``get`` does."""
+        """Open a GET whose body the caller reads piece by piece. Raises what ``get`` raises."""
         try:
             request = self.http.build_request(
                 "GET", path, headers=dict(self.headers), params=query or None, timeout=httpx.Timeout(timeout_s)
@@ -100,11 +104,11 @@ class ApiClient:
     async def rows(
         self, path: str, *, skip: int = 0, take: int = 0, matches: Callable[[dict[str, Any]], bool] | None = None
     ) -> tuple[list[dict[str, Any]], int]:
-        """Return ``take`` rows of a long list after the first ``skip`` that match, and how many match.
+        """Return up to ``take`` rows of a long list after the first ``skip`` that match, and how many match.
 
-        The API writes one row per line. Rows that are not shown are not kept; without ``matches`` they are not parsed.
+        The API writes one row per line. Only the returned rows are held in memory.
         """
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         count = 0
         async with self.stream(path) as response:
             async for line in response.aiter_lines():
@@ -116,13 +120,9 @@ class ApiClient:
                 if matches and row is not None and not matches(row):
                     continue
                 if shown and row is not None:
-                    found.append(row)
+                    rows.append(row)
                 count += 1
-        return found, count
-
-    async def count_rows(self, path: str) -> int:
-        """Return how many rows a long list has."""
-        return (await self.rows(path))[1]
+        return rows, count
 
     async def _send(self, method: str, path: str, pauses_s: tuple[float, ...], **options: Any) -> httpx.Response:
         headers = {**self.headers, **options.pop("headers", {})}
@@ -133,7 +133,7 @@ class ApiClient:
                 if pause_s is None:
                     raise ApiAway(may_be_saved=method != "GET") from error
             else:
-                if response.status_code not in TRY_AGAIN or pause_s is None:
+                if response.status_code not in UNAVAILABLE or pause_s is None:
                     _require_success(response)
                     return response
             await asyncio.sleep(pause_s)
@@ -150,17 +150,17 @@ def _require_success(response: httpx.Response) -> None:
     message = str(problem.get("message") or response.reason_phrase)
     if response.status_code == 401:
         raise SignInNeeded(message)
-    if response.status_code in TRY_AGAIN:
+    if response.status_code in UNAVAILABLE:
         raise ApiAway(message)
     raise ApiProblem(response.status_code, message, problem.get("errors") or [])
 
 
 async def few_at_a_time(calls: Iterable[Awaitable[Any]], *, at_once: int = 8) -> None:
-    """Await all ``calls``, at most ``at_once`` together. Then raise the first error, if one failed."""
-    turns = asyncio.Semaphore(at_once)
+    """Await all ``calls``, at most ``at_once`` at the same time. Then raise the first error, if any."""
+    semaphore = asyncio.Semaphore(at_once)
 
     async def one(call: Awaitable[Any]) -> None:
-        async with turns:
+        async with semaphore:
             await call
 
     results = await asyncio.gather(*map(one, calls), return_exceptions=True)
@@ -170,5 +170,5 @@ async def few_at_a_time(calls: Iterable[Awaitable[Any]], *, at_once: int = 8) ->
 
 
 def segment(text: object) -> str:
-    """Return ``text`` as one segment of a path."""
+    """Return ``text`` encoded as one segment of a path."""
     return quote(str(text), safe="")

@@ -1,4 +1,4 @@
-"""Files that the API writes, passed on piece by piece."""
+"""Stream files of the API to the browser."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -8,13 +8,13 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from services.console.visit import Visit
 
-PASSED_ON = ("content-type", "content-disposition", "content-length", "repr-digest", "etag")
-# A large PDF or workbook is written before its first byte.
+COPIED_HEADERS = ("content-type", "content-disposition", "content-length", "repr-digest", "etag")
+# The API builds a large PDF or workbook before it sends the first byte.
 TIMEOUT_S = 300
 
 
-async def passed_on(visit: Visit, path: str, **query: Any) -> Response:
-    """Return the file at ``path`` of the API, or the redirect to where it is kept."""
+async def stream_file(visit: Visit, path: str, **query: Any) -> Response:
+    """Return the file at ``path`` of the API, or a redirect to the storage that holds it."""
     stack = AsyncExitStack()
     response = await stack.enter_async_context(visit.api.stream(path, timeout_s=TIMEOUT_S, **query))
     if response.is_redirect:
@@ -26,7 +26,7 @@ async def passed_on(visit: Visit, path: str, **query: Any) -> Response:
             async for piece in response.aiter_bytes():
                 yield piece
 
-    headers = {name: response.headers[name] for name in PASSED_ON if name in response.headers}
+    headers = {name: response.headers[name] for name in COPIED_HEADERS if name in response.headers}
     if "content-encoding" in response.headers:
         headers.pop("content-length", None)
     return StreamingResponse(pieces(), headers=headers | {"Cache-Control": "no-store"})

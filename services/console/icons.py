@@ -1,4 +1,4 @@
-"""Icons of bootstrap-icons, as SVG inside the page: no font and no request of their own."""
+"""Icons of bootstrap-icons as inline SVG, which needs no font and no further request."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ class Icons:
         self._symbols = {name: (box, shape) for box, name, shape in SYMBOL.findall(sprite.read_text())}
 
     def __call__(self, name: str) -> Markup:
-        """Return the icon. It is hidden from screen readers: a word is always beside it."""
+        """Return the icon. Screen readers skip it, because a word stands beside each icon."""
         box, shape = self._symbols[name]
         return Markup(  # noqa: S704 - a file with a locked checksum
             f'<svg class="icon" width="16" height="16" fill="currentColor" viewBox="{box}" aria-hidden="true"'

@@ -13,7 +13,7 @@ from babel.support import Translations
 
 FOLDER = Path(__file__).with_name("locale")
 ENGLISH = "en"
-# Each by its own name.
+# The name of each language, in that language.
 LANGUAGES = {ENGLISH: "English", "hi": "हिन्दी"}
 
 
@@ -31,10 +31,11 @@ def translations(language: str) -> gettext.NullTranslations:
 
 
 def chosen_language(cookie: str | None, accept_language: str) -> str:
-    """Return the language of the cookie, else the first that the browser asks for and the console speaks."""
+    """Return the language of the cookie, else the browser's first choice that the console has, else English."""
     if cookie in LANGUAGES:
         return cookie
-    return next((found for one in _preferred(accept_language) if (found := one.split("-")[0]) in LANGUAGES), ENGLISH)
+    preferred = (tag.split("-")[0] for tag in _preferred(accept_language))
+    return next((language for language in preferred if language in LANGUAGES), ENGLISH)
 
 
 def _preferred(accept_language: str) -> Iterable[str]:
@@ -51,5 +52,5 @@ def _preferred(accept_language: str) -> Iterable[str]:
 
 @cache
 def locale_of(language: str) -> Locale:
-    """Return how ``language`` writes dates and numbers; English as in India."""
+    """Return the locale for dates and numbers in ``language``. English is that of India."""
     return Locale.parse({ENGLISH: "en_IN", "hi": "hi_IN"}[language])

@@ -1,4 +1,4 @@
-"""Parts of a page that follow a job by server-sent events. The page also polls, for browsers that lose the stream."""
+"""Send the progress of a job as server-sent events. The page also polls, in case the browser loses the stream."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -9,30 +9,30 @@ from fastapi.responses import StreamingResponse
 from services.console.api_client import ApiAway, ApiProblem, SignInNeeded, segment
 from services.console.visit import Visit
 
-# The API sends a comment at least every 5 s.
-SILENT_FOR_S = 30
+# The API sends a comment at least every 5 s, so longer silence means a lost connection.
+SILENCE_S = 30
 ENDED = ("succeeded", "failed", "cancelled")
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-Draw = Callable[[dict[str, Any]], Awaitable[str]]
+RenderJob = Callable[[dict[str, Any]], Awaitable[str]]
 
 
-def follow(visit: Visit, job_id: str, draw: Draw) -> StreamingResponse:
-    """Stream what ``draw`` makes of the job each time it changes, as events ``progress``; then one event ``end``."""
-    return StreamingResponse(_events(visit, job_id, draw), headers=HEADERS, media_type="text/event-stream")
+def follow(visit: Visit, job_id: str, render: RenderJob) -> StreamingResponse:
+    """Stream an event ``progress`` with the HTML of ``render`` each time the job changes, then one event ``end``."""
+    return StreamingResponse(_events(visit, job_id, render), headers=HEADERS, media_type="text/event-stream")
 
 
-async def _events(visit: Visit, job_id: str, draw: Draw) -> AsyncIterator[bytes]:
+async def _events(visit: Visit, job_id: str, render: RenderJob) -> AsyncIterator[bytes]:
     try:
-        async with visit.api.stream(f"/api/jobs/{segment(job_id)}/events", timeout_s=SILENT_FOR_S) as response:
+        async with visit.api.stream(f"/api/jobs/{segment(job_id)}/events", timeout_s=SILENCE_S) as response:
             async for line in response.aiter_lines():
                 if not line.startswith("data:"):
                     continue
                 job = orjson.loads(line.removeprefix("data:"))
-                yield _event("progress", await draw(job))
+                yield _event("progress", await render(job))
                 if job["state"] in ENDED:
                     break
     except (SignInNeeded, ApiProblem, ApiAway):
-        return  # the page polls
+        return  # without the event `end`: the page polls on
     yield _event("end", "")
 
 

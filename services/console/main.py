@@ -1,4 +1,4 @@
-"""Builds the console. Run: ``placewire run console``."""
+"""Build the console. Run: ``placewire run console``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,14 +23,14 @@ from services.console.settings import ConsoleSettings
 STATIC = Path(__file__).with_name("static")
 ASSETS = ("htmx.min.js", "htmx-sse.js", "bootstrap.min.css")
 OWN_ASSETS = ("console.css", "console.js", "icon.svg")
-# An import of a million students is checked before the API answers.
+# The API checks a file of a million students before it responds.
 API_TIMEOUT = httpx.Timeout(600, connect=3)
 API_CONNECTIONS = httpx.Limits(max_connections=400, max_keepalive_connections=100)
 SMALLEST_COMPRESSED = 1_000
 
 
 def create_app(settings: ConsoleSettings) -> FastAPI:
-    """Raise ``SystemExit`` with one line when the browser assets are missing."""
+    """Return the console. Raises ``SystemExit`` with one line when the browser assets are missing."""
     logs.set_up_logs("console", format_=settings.log_format, level=settings.log_level)
     tracing.start("console", settings)
     if settings.assets_folder is None:

@@ -11,7 +11,7 @@ DECIDING = frozenset({HEAD, COORDINATOR})
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """``title``: translated where it is shown. ``icon``: of bootstrap-icons."""
+    """``title``: in English; templates translate it. ``icon``: its name in bootstrap-icons."""
 
     path: str
     title: str
@@ -50,6 +50,7 @@ SECTIONS = (
         "Operations",
         (
             Screen("/console/jobs", "Jobs", "activity", OFFICE),
+            Screen("/console/operations", "System", "heart-pulse", frozenset({HEAD})),
             Screen("/console/dead-letters", "Dead letters", "exclamation-octagon", frozenset({HEAD})),
         ),
     ),
@@ -65,5 +66,8 @@ SECTIONS = (
 
 def menu(role: Role) -> list[Section]:
     """Return the sections with the screens that ``role`` may open."""
-    shown = [Section(one.title, tuple(screen for screen in one.screens if role in screen.roles)) for one in SECTIONS]
-    return [section for section in shown if section.screens]
+    sections = [
+        Section(section.title, tuple(screen for screen in section.screens if role in screen.roles))
+        for section in SECTIONS
+    ]
+    return [section for section in sections if section.screens]

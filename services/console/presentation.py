@@ -1,4 +1,4 @@
-"""How values are shown: moments in the campus's time, days, numbers, states."""
+"""Format values for people: instants in the campus's time zone, days, numbers, states."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,7 +13,7 @@ from services.console.languages import locale_of
 
 NOTHING = "\u2013"
 
-# State: icon, word, tone. The word is translated where it is shown.
+# Icon, word and tone of each state. Templates translate the word.
 STATES: dict[str, tuple[str, str, str]] = {
     "pending": ("pencil-square", "Draft", "quiet"),
     "posted": ("megaphone", "Open", "good"),
@@ -43,7 +43,7 @@ STATES: dict[str, tuple[str, str, str]] = {
 
 ROLES = {"HEAD": "Head", "COORDINATOR": "Coordinator", "STAFF": "Staff", "STUDENT": "Student"}
 
-# The codes of the API's reasons.
+# A sentence for each reason code of the API.
 REASONS = {
     "CGPA_BELOW_MIN": "The CGPA is below the minimum.",
     "TENTH_BELOW_MIN": "The 10th percentage is below the minimum.",
@@ -59,6 +59,24 @@ REASONS = {
     "Auto-published drive": "Open to everyone who meets the criteria.",
     "Selected by coordinator": "Selected for this drive.",
     "Not selected by coordinator": "The criteria are met, but the coordinator's list does not have this student.",
+}
+
+
+# Operations of the access log.
+READINGS = {
+    "student.viewed": "Opened the record",
+    "student.corrected": "Corrected the record",
+    "account.changed": "Changed the account",
+    "decision.explained": "Read why the student is eligible or not",
+    "students.listed": "Searched students",
+    "students.imported": "Imported students",
+    "eligible.listed": "Listed eligible students",
+    "eligible.filtered": "Filtered eligible students",
+    "eligible.listed-as-of": "Listed eligible students",
+    "registrations.listed": "Listed registrations",
+    "attendance.listed": "Listed attendance",
+    "attendance.downloaded": "Downloaded attendance",
+    "export.downloaded": "Downloaded a file",
 }
 
 
@@ -86,7 +104,7 @@ class Formats:
     zone: ZoneInfo
 
     def moment(self, value: str | datetime | None) -> Markup:
-        """Return an instant as the campus's clock shows it; the exact instant on hover."""
+        """Return an instant in the campus's time zone, with the exact instant as its tooltip."""
         if value is None:
             return escape(NOTHING)
         instant = _instant(value)
@@ -102,29 +120,40 @@ class Formats:
         return str(format_date(day, "d MMM y", locale=locale_of(self.language)))
 
     def ago(self, value: str) -> Markup:
-        """Return how long ago an instant was; the exact instant on hover."""
+        """Return how long ago an instant was, with the exact instant as its tooltip."""
         instant = _instant(value)
         text = format_timedelta(instant - datetime.now(UTC), add_direction=True, locale=locale_of(self.language))
         return Markup('<time datetime="{}" title="{}">{}</time>').format(value, value, text)
 
     def number(self, value: Any) -> str:
-        """Return a number with the language's separators; a dash for none."""
+        """Return a number with the separators of the language, or a dash for ``None``."""
         return NOTHING if value is None else str(format_decimal(value, locale=locale_of(self.language)))
 
 
+def age(seconds: float | None) -> str:
+    """Return a duration like ``0.25 s`` or ``12 min``, or a dash for ``None``."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 120:
+        return f"{seconds:.2f}\N{NO-BREAK SPACE}s"
+    if seconds < 7_200:
+        return f"{seconds / 60:.0f}\N{NO-BREAK SPACE}min"
+    return f"{seconds / 3_600:.0f}\N{NO-BREAK SPACE}h"
+
+
 def seconds_between(begin: str | None, end: str | None) -> str:
-    """Return a duration like ``0.25 s``; a dash when one end is not known."""
+    """Return a duration like ``0.25 s``, or a dash when an end is ``None``."""
     if begin is None or end is None:
         return NOTHING
     return f"{(_instant(end) - _instant(begin)).total_seconds():.2f}\N{NO-BREAK SPACE}s"
 
 
 def shown_value(value: Any) -> Markup:
-    """Return a value of an event: lists joined, nothing as a dash."""
+    """Return a value of an event as text: a list with commas, an empty value as a dash."""
     if value in (None, "", []):
         return escape(NOTHING)
     if isinstance(value, dict):
-        return escape(", ".join(f"{name} {one}" for name, one in value.items()))
+        return escape(", ".join(f"{name} {inner}" for name, inner in value.items()))
     if isinstance(value, bool):
         return escape("✓" if value else NOTHING)
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What a person sees when a page cannot be shown: what happened, what was saved, and what to do."""
+"""Error pages. Each says what happened, what was saved, and what to do."""
 
 from urllib.parse import quote
 
@@ -30,7 +30,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _sign_in(request: Request, _error: Exception) -> Response:
-    """Ask to sign in. A form that was typed is kept in the sign-in page and sent on afterwards."""
+    """Return the sign-in page. A submitted form is kept in it, and is sent again after the sign-in."""
     if request.headers.get(HTMX):
         return Response("", 200, {"HX-Refresh": "true"})
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -43,15 +43,15 @@ async def _sign_in(request: Request, _error: Exception) -> Response:
 
 
 async def carried_fields(request: Request) -> list[tuple[str, str]]:
-    """Return the fields of the submitted form, its key and token as well, so that another page can send it again."""
+    """Return the fields of the submitted form with its key and token, so that another page can send it again."""
     form = await read_form(request, signed_in=True)
-    own = await request.form()
-    kept = [(name, value) for name in (KEY, TOKEN) if isinstance(value := own.get(name), str)]
-    return kept + [(name, value) for name, values in form.lists.items() for value in values]
+    submitted = await request.form()
+    own = [(name, value) for name in (KEY, TOKEN) if isinstance(value := submitted.get(name), str)]
+    return own + [(name, value) for name, values in form.lists.items() for value in values]
 
 
 async def _away(request: Request, error: Exception) -> Response:
-    """The API is away. A page tries again by itself; a form is kept and can be sent again: it is still one effect."""
+    """Return the page for an unavailable API. It reloads itself, or keeps a submitted form, which can be sent again."""
     assert isinstance(error, ApiAway)
     if request.headers.get(HTMX):
         return Response("", 204)

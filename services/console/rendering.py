@@ -1,4 +1,4 @@
-"""Templates: one environment for each language, with the same filters and functions."""
+"""Render templates. Each language has an environment with the same filters and functions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Renderer:
-    """Renders templates. Everything that is shown is escaped unless it is ``Markup``."""
+    """Renders templates. Values are escaped unless they are ``Markup``."""
 
     def __init__(self, assets: BrowserAssets, icons: Icons, zone: ZoneInfo) -> None:
         self._environments = {language: self._environment(language, assets, icons, zone) for language in LANGUAGES}
@@ -46,6 +46,7 @@ class Renderer:
             "day": formats.day,
             "ago": formats.ago,
             "number": formats.number,
+            "age": presentation.age,
             "shown": presentation.shown_value,
             "path": lambda query: urlencode({name: value for name, value in query.items() if value not in (None, "")}),
         }
@@ -55,6 +56,7 @@ class Renderer:
             "states": presentation.STATES,
             "roles": presentation.ROLES,
             "reasons": presentation.REASONS,
+            "readings": presentation.READINGS,
             "field_names": presentation.FIELDS,
             "seconds_between": presentation.seconds_between,
             "languages": LANGUAGES,

@@ -1,4 +1,4 @@
-"""Middleware of every request: correlation id, metrics, security headers."""
+"""Middleware that adds the correlation id, metrics and security headers to every request."""
 
 import time
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from uuid_utils import uuid7
 from chassis.observability import metrics
 
 METHODS = frozenset({"GET", "HEAD", "POST"})
-# No inline script or style; images may be data, because the stylesheet holds small ones. htmx writes HTML through the
-# policy of `static/console.js`.
+# Inline scripts and styles are refused. The stylesheet holds small images as data URLs. htmx writes HTML through the
+# Trusted Types policy of `static/console.js`.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none';"
@@ -30,7 +30,7 @@ SECURITY = [
 
 
 class RequestScope:
-    """Pure ASGI, so that streams are not buffered. ``route_paths``: the path template of each route, by identity."""
+    """Pure ASGI, so that streams are not buffered. ``route_paths``: the path template by the ``id()`` of a route."""
 
     def __init__(self, app: ASGIApp, *, route_paths: Mapping[int, str]) -> None:
         self._app = app
@@ -44,27 +44,27 @@ class RequestScope:
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
         status = 500
-        began = time.perf_counter()
+        started = time.perf_counter()
 
-        async def answered(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [(b"x-correlation-id", correlation_id.encode()), *SECURITY]
-                message["headers"] = [*message["headers"], *added]
+                headers = [(b"x-correlation-id", correlation_id.encode()), *SECURITY]
+                message["headers"] = [*message["headers"], *headers]
             await send(message)
 
         try:
-            await self._app(scope, receive, answered)
+            await self._app(scope, receive, send_with_headers)
         finally:
             method = scope["method"] if scope["method"] in METHODS else "other"
             route = self._route_paths.get(id(scope.get("route")), "unknown")
-            metrics.HTTP_REQUESTS.labels(method, route, status).observe(time.perf_counter() - began)
+            metrics.HTTP_REQUESTS.labels(method, route, status).observe(time.perf_counter() - started)
             metrics.HTTP_ANSWERS.labels(f"{status // 100}xx").inc()
 
 
-def _correlation_id(given: bytes | None) -> str:
-    if given is not None:
+def _correlation_id(header: bytes | None) -> str:
+    if header is not None:
         with suppress(ValueError):
-            return str(UUID(given.decode()))
+            return str(UUID(header.decode()))
     return str(uuid7())

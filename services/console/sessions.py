@@ -1,7 +1,7 @@
-"""Who is signed in: a cookie that only this process can read or write.
+"""The sign-in cookie, which holds the person's token for the public API, encrypted.
 
-It holds the token of the public API, encrypted. Scripts cannot read it (HttpOnly), other sites do not send it
-(SameSite=Lax), and with TLS its name begins with ``__Host-``, so that no other host can set it.
+Scripts cannot read the cookie (HttpOnly). Browsers do not send it with forms of other sites (SameSite=Lax). With TLS
+its name begins with ``__Host-``, so that no other host can set it.
 """
 
 import hmac
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from contracts.users import Role
 
-# Longer than the API's tokens are valid: the API decides.
+# Longer than the API's tokens are valid, so that the API decides when a sign-in ends.
 LIFE_S = 12 * 3600
 NAME = "placewire"
 SECURE_NAME = "__Host-placewire"
@@ -41,40 +41,46 @@ class Sessions:
         self._only_tls = (public_url or "").startswith("https://")
 
     def read(self, request: Request) -> SignedInUser | None:
-        """Return who is signed in; ``None`` for no cookie, one of another secret, or an expired one."""
-        sealed = request.cookies.get(SECURE_NAME if self.secure(request) else NAME)
-        if not sealed:
+        """Return who is signed in. ``None``: the cookie is missing, expired, or encrypted with an unknown secret."""
+        encrypted = request.cookies.get(SECURE_NAME if self.secure(request) else NAME)
+        if not encrypted:
             return None
         try:
-            fields = orjson.loads(self._cipher.decrypt(sealed.encode(), ttl=LIFE_S))
+            fields = orjson.loads(self._cipher.decrypt(encrypted.encode(), ttl=LIFE_S))
         except (InvalidToken, ValueError):
             return None
         return SignedInUser(**{**fields, "role": Role(fields["role"])})
 
     def write(self, request: Request, response: Response, user: SignedInUser) -> None:
-        """Sign ``user`` in."""
-        sealed = self._cipher.encrypt(orjson.dumps(asdict(user))).decode()
-        self._set(request, response, sealed, LIFE_S)
+        """Set the cookie that signs ``user`` in."""
+        self._set(request, response, self._encrypted(user), LIFE_S)
+
+    def cookie(self, user: SignedInUser, *, secure: bool) -> str:
+        """Return the Cookie header of ``user``, for a client that is no browser."""
+        return f"{SECURE_NAME if secure else NAME}={self._encrypted(user)}"
 
     def clear(self, request: Request, response: Response) -> None:
-        """Sign out."""
+        """Delete the cookie."""
         self._set(request, response, "", 0)
 
     def secure(self, request: Request) -> bool:
-        """Return whether the person's connection uses TLS, here or at the gateway."""
-        given = request.headers.get("x-forwarded-proto", request.scope["scheme"])
-        return self._only_tls or given == "https"
+        """Return whether the browser's connection, to the console or to the gateway, uses TLS."""
+        scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
+        return self._only_tls or scheme == "https"
 
     def form_token(self, user: SignedInUser | None) -> str:
-        """Return what each form of ``user`` must carry. The same after another sign-in of the same person."""
+        """Return the token that each form of ``user`` must contain. It stays the same when they sign in again."""
         return hmac.digest(self._form_key, str(user.user_id if user else "").encode(), "sha256").hex()[:32]
 
-    def is_form_token(self, given: str, user: SignedInUser | None) -> bool:
-        return hmac.compare_digest(given.encode(), self.form_token(user).encode())
+    def is_form_token(self, token: str, user: SignedInUser | None) -> bool:
+        return hmac.compare_digest(token.encode(), self.form_token(user).encode())
 
     def derived(self, text: str) -> str:
-        """Return a password that nobody can guess, the same for the same ``text``."""
+        """Return a password that cannot be guessed, the same for the same ``text``."""
         return hmac.digest(self._form_key, b"derived " + text.encode(), "sha256").hex()
+
+    def _encrypted(self, user: SignedInUser) -> str:
+        return self._cipher.encrypt(orjson.dumps(asdict(user))).decode()
 
     def _set(self, request: Request, response: Response, value: str, life_s: int) -> None:
         secure = self.secure(request)

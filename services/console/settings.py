@@ -14,11 +14,11 @@ class ConsoleSettings(ServerSettings, BrowserAssetsSettings, TimeZoneSettings):
         min_length=32, description="encrypts the console's sign-in cookies; at least 32 characters"
     )
     console_secret_previous: SecretStr | None = Field(
-        default=None, min_length=32, description="what CONSOLE_SECRET was before: cookies of it are still good"
+        default=None, min_length=32, description="the previous CONSOLE_SECRET, whose cookies are still accepted"
     )
     public_url: str | None = Field(
         default=None,
-        description="https://host, the address at which people open the system. With https, cookies need TLS",
+        description="the address at which people open the system, such as https://host. With https, cookies need TLS",
     )
 
     @field_validator("console_secret_previous", "public_url", mode="before")
@@ -33,6 +33,6 @@ class ConsoleSettings(ServerSettings, BrowserAssetsSettings, TimeZoneSettings):
 
     @property
     def console_secrets(self) -> list[str]:
-        """The one that encrypts, and the one that did."""
-        both = (self.console_secret, self.console_secret_previous)
-        return [secret.get_secret_value() for secret in both if secret is not None]
+        """Return the secret that encrypts cookies, then the previous one, if it is set."""
+        secrets = (self.console_secret, self.console_secret_previous)
+        return [secret.get_secret_value() for secret in secrets if secret is not None]

@@ -1,4 +1,4 @@
-"""What a page may use while it answers one request: the person, the API, their language, and how to answer."""
+"""One request to the console: the signed-in person, the API, the language, and the response."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ LANGUAGE_COOKIE = "placewire-language"
 THEME_COOKIE = "placewire-theme"
 DONE_COOKIE = "placewire-done"
 THEMES = ("auto", "light", "dark")
-# What a page reports after a redirect: only these codes, so that no link can make the console say something else.
+# Sentences that a page shows once after a redirect. The cookie holds a code, so that nobody can make the console show
+# another sentence.
 DONE = {
     "drive-created": "The drive was created.",
     "drive-revised": "The drive was changed.",
@@ -37,13 +38,14 @@ DONE = {
     "student-enrolled": "The student was enrolled.",
     "student-revised": "The record was changed.",
     "imported": "The students were imported.",
+    "erased": "The personal data was erased, and the account is closed.",
     "user-created": "The account was created.",
     "user-revised": "The account was changed.",
     "deactivated": "The account was deactivated.",
     "reactivated": "The account was reactivated.",
     "domain-added": "The job domain was added.",
     "domain-renamed": "The job domain was renamed.",
-    "redriven": "The job was queued again.",
+    "redriven": "The jobs were queued again.",
     "discarded": "The job was discarded.",
     "refreshed": "The figures are being refreshed.",
     "all-read": "All notifications are marked as read.",
@@ -52,7 +54,7 @@ DONE = {
 
 
 class NotAllowed(Exception):
-    """The person's role has no such screen."""
+    """The person's role may not open this screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Visit:
 
     @property
     def person(self) -> SignedInUser:
-        """The signed-in person. Raises ``SignInNeeded``."""
+        """Return the signed-in person. Raises ``SignInNeeded``."""
         if self.user is None:
             raise SignInNeeded
         return self.user
@@ -83,21 +85,21 @@ class Visit:
         refuse_other_sites(self.request)
         form = await read_form(self.request, signed_in=self.user is not None, **options)
         person = self.person
-        given = (await self.request.form()).get(TOKEN)
-        if not isinstance(given, str) or not self.sessions.is_form_token(given, person):
+        token = (await self.request.form()).get(TOKEN)
+        if not isinstance(token, str) or not self.sessions.is_form_token(token, person):
             raise ForgedForm
         return form
 
     def page(
         self, template: str, http_status: int = 200, *, problem: ApiProblem | None = None, **values: Any
     ) -> Response:
-        """Return a page. ``problem``: what the API refused, shown above the form and beside its fields."""
+        """Return a page. ``problem``: the API's refusal, shown above the form and beside its fields."""
         if problem is not None:
             http_status = problem.status
         keys: list[str] = []
         html = self.html(template, problem=problem, keys=keys, **values)
-        # Back returns to a form as it was: with what was typed, and with its Idempotency-Key. Another cookie, as after
-        # signing out, makes browsers ask again.
+        # With the back button, a form appears as it was: with the typed values and the same Idempotency-Key. After the
+        # sign-out the cookie differs, so browsers do not use the stored page.
         cache = "private, no-cache" if keys or values.get("key") else "no-store"
         response = HTMLResponse(html, http_status, {"Cache-Control": cache, "Vary": "Cookie, Accept-Language"})
         if self.request.cookies.get(DONE_COOKIE):
@@ -107,7 +109,7 @@ class Visit:
     def html(
         self, template: str, *, problem: ApiProblem | None = None, keys: list[str] | None = None, **values: Any
     ) -> str:
-        """Return what a page or a part of one shows. Adds the Idempotency-Keys of its forms to ``keys``."""
+        """Return the HTML of a page or a part of one. Adds the Idempotency-Keys of its forms to ``keys``."""
         keys = [] if keys is None else keys
         done = self.request.cookies.get(DONE_COOKIE, "")
         theme = self.request.cookies.get(THEME_COOKIE, "auto")
@@ -132,7 +134,7 @@ class Visit:
         )
 
     def go(self, path: str, *, done: str | None = None) -> Response:
-        """Return a redirect to a page, which shows ``DONE[done]`` once. A reload does not send the form again."""
+        """Return a redirect to ``path``, whose page shows ``DONE[done]`` once. A reload then sends no form."""
         response = RedirectResponse(path, 303)
         if done is not None:
             assert done in DONE
@@ -146,7 +148,7 @@ def _new_key(keys: list[str]) -> str:
 
 
 def visit_of(request: Request) -> Visit:
-    """Return the visit of a request: who is signed in, and the API with their token."""
+    """Return the visit of a request, with the API client of the signed-in person."""
     sessions: Sessions = request.app.state.sessions
     user = sessions.read(request)
     headers = {"X-Correlation-ID": request.state.correlation_id, **_forwarded(request)}
@@ -158,12 +160,12 @@ def visit_of(request: Request) -> Visit:
 
 
 def _forwarded(request: Request) -> dict[str, str]:
-    """Return whose request the API's limits count: the addresses so far, and the console's own client."""
-    so_far = request.headers.get("x-forwarded-for")
+    """Return headers with the browser's address and host, for the API's limits and for links in its responses."""
+    addresses = request.headers.get("x-forwarded-for")
     client = request.client.host if request.client else ""
-    headers = {"X-Forwarded-For": ", ".join(one for one in (so_far, client) if one)}
+    headers = {"X-Forwarded-For": ", ".join(address for address in (addresses, client) if address)}
     host = request.headers.get("x-forwarded-host") or request.headers.get("host")
-    if host:  # links in the API's answers begin with the address that the person uses
+    if host:
         headers["X-Forwarded-Host"] = host
         headers["X-Forwarded-Proto"] = request.headers.get("x-forwarded-proto", request.url.scheme)
     return headers
@@ -184,9 +186,9 @@ def _for(roles: tuple[Role, ...]) -> Callable[[Request], Coroutine[Any, Any, Vis
 
 
 def allowed(*roles: Role) -> Any:
-    """Return the dependency on a signed-in person with one of ``roles``; without roles: with any.
+    """Return the dependency on a signed-in person with one of ``roles``. Without ``roles``: any role.
 
-    The API checks every call again; this decides which screens there are.
+    It decides who may open a screen. The API checks each call again.
     """
     return Depends(_for(roles or tuple(Role)))
 

@@ -1,4 +1,4 @@
-"""A running system with the console, and real browsers: Debian's Chromium, driven by Playwright."""
+"""A running system with the console, and one browser: Debian's Chromium, driven by Playwright."""
 
 import asyncio
 import shutil
@@ -25,30 +25,23 @@ from tests.support.leftovers import for_the_session
 from tests.support.system import NO_KAFKA, System, as_role, running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "browser"
+NO_CHROMIUM = "NOT TESTED: pages of the console, because there is no Chromium; `make tools` installs it"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-# What a page of the console must never cause.
-VIOLATION = ("Content Security Policy", "TrustedHTML", "Refused to", "Permissions policy violation")
+# Messages in the browser's console that no page may cause.
+VIOLATIONS = ("Content Security Policy", "TrustedHTML", "Refused to", "Permissions policy violation")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``, let one process run the tests of this folder: it starts one campus.
-
-    They take minutes, and so belong to `make test-full`. Skip them loudly where there is no Chromium.
-    """
-    reason = "NOT TESTED: there is no Chromium here, so no page of the console; `make tools` installs it"
+    """With ``--dist loadgroup``, run the tests of this folder in one process, so that they share system and browser."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("browser"))
-            item.add_marker(pytest.mark.full_only)
-            if CHROMIUM is None:
-                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
 def campus(template: Copies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Scene]]:
-    """The processes with the sample people and a season, shared by the tests of this folder; without Kafka."""
+    """The processes without Kafka, with the sample people and a season, shared by the tests of this folder."""
     with for_the_session():
         url = asyncio.run(template.take())
     asyncio.run(_seed(as_role(url, "placewire_api")))
@@ -82,25 +75,29 @@ def console_url(campus: tuple[System, Scene]) -> str:
 
 @contextmanager
 def signed_in(url: str, role: Role) -> Iterator[httpx.Client]:
-    """A client of the console with the cookie of a person of ``role``."""
+    """An HTTP client with the sign-in cookie of a person of ``role``."""
     body = {"sign_in_email": EMAILS[role], "sign_in_password": PASSWORD}
     with httpx.Client(base_url=url, timeout=60, headers={"Sec-Fetch-Site": "same-origin"}) as client:
         assert client.post("/console/sign-in", data=body).status_code == 303
         yield client
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    assert CHROMIUM is not None
-    async with async_playwright() as playwright:
+    """The browser of the session. Its tests run in the session's event loop: ``asyncio(loop_scope="session")``."""
+    if CHROMIUM is None:
+        pytest.skip(NO_CHROMIUM)
+    with for_the_session():
+        playwright = await async_playwright().start()
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        await started.close()
+    yield started
+    await started.close()
+    await playwright.stop()
 
 
 @dataclass
 class Person:
-    """A browser window in which one person is signed in. ``violations``: what the browser reported."""
+    """A browser window in which one person is signed in. ``violations``: messages of the browser that are failures."""
 
     page: Page
     context: BrowserContext
@@ -119,49 +116,50 @@ class Person:
     async def main_text(self) -> str:
         return await self.page.inner_text("main")
 
-    def noticed(self, message: ConsoleMessage) -> None:
-        if any(sign in message.text for sign in VIOLATION):
+    def record_violation(self, message: ConsoleMessage) -> None:
+        if any(sign in message.text for sign in VIOLATIONS):
             self.violations.append(message.text)
 
 
 Visit = Callable[..., Awaitable[Person]]
 
 
-@pytest_asyncio.fixture
-async def visit(console_url: str, browser: Browser) -> AsyncIterator[Visit]:
-    """Open windows: ``await visit(Role.HEAD, js=False, theme="dark", width=320)``. ``None`` signs nobody in."""
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: Browser, console_url: str) -> AsyncIterator[Visit]:
+    """Open windows: ``await visit(Role.HEAD, js=False, theme="dark", width=320)``. ``None``: without a sign-in."""
     people: list[Person] = []
 
-    async def opened(
+    async def open_window(
         role: Role | None,
         *,
         js: bool = True,
         theme: Any = "light",
         width: int = 1200,
+        height: int = 900,
         email: str | None = None,
         locale: str = "en-IN",
     ) -> Person:
         context = await browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=js, locale=locale
+            viewport={"width": width, "height": height}, color_scheme=theme, java_script_enabled=js, locale=locale
         )
         page = await context.new_page()
         page.set_default_timeout(15_000)
         person = Person(page, context, console_url)
-        page.on("console", person.noticed)
+        page.on("console", person.record_violation)
         page.on("pageerror", lambda error: person.violations.append(str(error)))
         people.append(person)
         if role is not None:
             await sign_in(person, email or EMAILS[role])
         return person
 
-    yield opened
+    yield open_window
     for person in people:
         await person.context.close()
     assert [violation for person in people for violation in person.violations] == []
 
 
 async def sign_in(person: Person, email: str, password: str = PASSWORD) -> None:
-    """Sign in with the form, and wait for the first page."""
+    """Sign in with the form, and wait for the start page."""
     await person.page.goto(f"{person.url}/console/sign-in")
     await person.page.fill("#sign_in_email", email)
     await person.page.fill("#sign_in_password", password)

@@ -1,4 +1,4 @@
-"""A campus in the middle of its season, made over the public API: what the screens show."""
+"""Data for the screens: a campus in the middle of its season, made over the public API."""
 
 import time
 from collections.abc import Mapping
@@ -25,14 +25,14 @@ class Caller:
 
     def __init__(self, url: str, email: str) -> None:
         self._url = url
-        answer = httpx.post(f"{url}/api/auth/login", json={"email": email, "password": PASSWORD}, timeout=30)
-        answer.raise_for_status()
-        self._headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+        response = httpx.post(f"{url}/api/auth/login", json={"email": email, "password": PASSWORD}, timeout=30)
+        response.raise_for_status()
+        self._headers = {"Authorization": f"Bearer {response.json()['token']}"}
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        answer = httpx.request(method, self._url + path, headers=self._headers, timeout=60, **options)
-        assert answer.is_success, answer.text
-        return answer.json()
+        response = httpx.request(method, self._url + path, headers=self._headers, timeout=60, **options)
+        assert response.is_success, response.text
+        return response.json()
 
     def get(self, path: str) -> Any:
         return self.call("GET", path)
@@ -41,7 +41,7 @@ class Caller:
         return self.call("POST", path, **({} if body is None else {"json": body}))
 
     def until_ended(self, job: Mapping[str, Any]) -> None:
-        """Wait for a job that a command asked for."""
+        """Wait until a job has ended."""
         deadline = time.monotonic() + 30
         while self.get(f"/api/jobs/{job['id']}")["state"] not in ENDED:
             assert time.monotonic() < deadline, "the job did not end"
@@ -50,7 +50,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Numbers of drives in each state, of a student, an account, a file and a job."""
+    """Ids: a drive in each state, a student, an account, an export and a job. ``url``: the API's."""
 
     url: str
     open: int
@@ -113,6 +113,6 @@ def build(url: str) -> Scene:
     coordinator.post(f"/api/attendance/{finished}/publish")
     export = coordinator.post("/api/exports", {"kind": "registrations", "drive_id": opened})
     coordinator.until_ended(export["job"])
-    staff = next(one["user_id"] for one in head.get("/api/users") if one["role"] == "STAFF")
+    staff = next(user["user_id"] for user in head.get("/api/users") if user["role"] == "STAFF")
     job = coordinator.get("/api/jobs?limit=1")[0]["id"]
     return Scene(url, opened, draft["drive_id"], attending, finished, students[0], staff, export["export_id"], job)

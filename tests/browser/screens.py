@@ -1,4 +1,4 @@
-"""The screens of the console, and who opens them. Each is tested for every role, theme and width."""
+"""The screens of the console and the roles that may open them. Each is tested for every role, theme and width."""
 
 from dataclasses import dataclass
 
@@ -12,33 +12,33 @@ DECIDING = frozenset({HEAD, COORDINATOR})
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """``path``: below ``/console``; names in braces are those of ``Scene``.
+    """``path``: below ``/console``; names in braces are fields of ``Scene``.
 
-    ``not_theirs``: roles for whom this one object does not exist. ``small``: looked at in a small run, too.
+    ``not_found_for``: roles that may open such a screen, but not this object. ``small``: tested in a small run, too.
     """
 
     path: str
     roles: frozenset[Role]
-    not_theirs: frozenset[Role] = frozenset()
+    not_found_for: frozenset[Role] = frozenset()
     small: bool = False
 
     def status(self, role: Role) -> int:
         """Return the status that the role gets."""
-        if self.path == "/no-such-page" or role in self.not_theirs:
+        if self.path == "/no-such-page" or role in self.not_found_for:
             return 404
         return 200 if role in self.roles else 403
 
 
 SIGNED_OUT = ("/sign-in", "/sign-in?next=/console/drives", "/forgot-password", "/accept-invitation")
 SCREENS = (
-    Screen("/today", ALL),
+    Screen("/today", ALL, small=True),
     Screen("/drives", ALL, small=True),
     Screen("/drives?status=pending&search=nothing", ALL),
     Screen("/drives/{open}", ALL),
     Screen("/drives/{finished}", ALL),
     Screen("/drives/new", frozenset({HEAD}), small=True),
     Screen("/drives/{open}/edit", frozenset({HEAD})),
-    Screen("/drives/{draft}/publish", DECIDING, small=True),
+    Screen("/drives/{draft}/publish", DECIDING),
     Screen("/drives/{open}/stop", frozenset({COORDINATOR})),
     Screen("/drives/{draft}/delete", frozenset({HEAD})),
     Screen("/drives/{open}/eligible", DECIDING),
@@ -51,19 +51,22 @@ SCREENS = (
     Screen("/students/{student}?drive={open}", OFFICE, small=True),
     Screen("/students/new", frozenset({HEAD})),
     Screen("/students/{student}/edit", DECIDING),
+    Screen("/students/{student}/erase", frozenset({HEAD})),
     Screen("/students/import", frozenset({HEAD})),
     Screen("/users", frozenset({HEAD})),
     Screen("/users/new", frozenset({HEAD})),
     Screen("/users/{staff}", frozenset({HEAD})),
+    Screen("/users/{staff}/erase", frozenset({HEAD})),
     Screen("/domains", frozenset({HEAD})),
     Screen("/finished-drives", OFFICE),
     Screen("/exports", OFFICE),
     Screen("/exports/new", OFFICE),
-    Screen("/exports/{export}", DECIDING, not_theirs=frozenset({STAFF})),
-    Screen("/analytics", DECIDING, small=True),
+    Screen("/exports/{export}", DECIDING, not_found_for=frozenset({STAFF})),
+    Screen("/analytics", DECIDING),
     Screen("/notifications", ALL),
-    Screen("/jobs", OFFICE, small=True),
-    Screen("/jobs/{job}", DECIDING, not_theirs=frozenset({STAFF})),
+    Screen("/jobs", OFFICE),
+    Screen("/jobs/{job}", DECIDING, not_found_for=frozenset({STAFF})),
+    Screen("/operations", frozenset({HEAD})),
     Screen("/dead-letters", frozenset({HEAD})),
     Screen("/account", ALL),
     Screen("/my-data", ALL),

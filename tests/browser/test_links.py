@@ -1,4 +1,4 @@
-"""A crawler that follows every link of each role: no dead link, no error, nothing that the role may not open."""
+"""Which screens each role may open, and a crawler that follows every link of each role. Without a browser."""
 
 import re
 from urllib.parse import urljoin, urlsplit
@@ -7,28 +7,40 @@ import pytest
 
 from contracts.users import Role
 from tests.browser.conftest import signed_in
+from tests.browser.scene import Scene
+from tests.browser.screens import SCREENS
 
 LINK = re.compile(r'<(?:a|link|script|img)\b[^>]*?(?:href|src)="([^"#]+)')
-MOST_PAGES = 400
+MAX_PAGES = 400
 
 
+@pytest.mark.full_only
+@pytest.mark.parametrize("role", list(Role))
+def test_every_screen_is_there_for_its_roles_only(role: Role, scene: Scene, console_url: str) -> None:
+    with signed_in(console_url, role) as client:
+        statuses = {screen: client.get(scene.path(screen.path)).status_code for screen in SCREENS}
+    wrong = {screen.path: status for screen, status in statuses.items() if status != screen.status(role)}
+    assert wrong == {}
+
+
+@pytest.mark.full_only
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("role", list(Role))
-def test_every_link_leads_somewhere(role: Role, console_url: str) -> None:
-    seen: dict[str, int] = {}
+def test_every_link_leads_to_a_page_that_the_role_may_open(role: Role, console_url: str) -> None:
+    statuses: dict[str, int] = {}
     waiting = ["/console/", "/console/today"]
     with signed_in(console_url, role) as client:
-        while waiting and len(seen) < MOST_PAGES:
+        while waiting and len(statuses) < MAX_PAGES:
             path = waiting.pop(0)
-            if path in seen:
+            if path in statuses:
                 continue
-            answer = client.get(path, follow_redirects=True)
-            seen[path] = answer.status_code
-            if not answer.headers.get("content-type", "").startswith("text/html"):
+            response = client.get(path, follow_redirects=True)
+            statuses[path] = response.status_code
+            if not response.headers.get("content-type", "").startswith("text/html"):
                 continue
-            for found in LINK.findall(answer.text):
-                target = urljoin(path, found.replace("&amp;", "&"))
-                if not urlsplit(target).netloc and target not in seen:
+            for link in LINK.findall(response.text):
+                target = urljoin(path, link.replace("&amp;", "&"))
+                if not urlsplit(target).netloc and target not in statuses:
                     waiting.append(target)
-    assert {path: status for path, status in seen.items() if status != 200} == {}
-    assert len(seen) > 15
+    assert {path: status for path, status in statuses.items() if status != 200} == {}
+    assert len(statuses) > 15

@@ -27,6 +27,7 @@ RECORDED = "SELECT reader_id, reader_role, operation, student_id, correlation_id
 # Calls that show data of students: role, query, arguments, and the operation that is recorded.
 ONE: dict[str, tuple[str, str, dict[str, Any], Reading]] = {
     "GET /api/students/{student_id}": ("STAFF", "", {}, Reading.STUDENT_VIEWED),
+    "GET /api/students/{student_id}/registrations": ("STAFF", "", {}, Reading.STUDENT_VIEWED),
     "PATCH /api/students/{student_id}": ("HEAD", "", {"json": {"cgpa": "9.00"}}, Reading.STUDENT_CORRECTED),
     "PATCH /api/users/{user_id}": ("HEAD", "", {"json": {"department": "CS"}}, Reading.ACCOUNT_CHANGED),
     "POST /api/users/{user_id}/deactivate": ("HEAD", "", {}, Reading.ACCOUNT_CHANGED),

@@ -65,6 +65,27 @@ async def test_the_list_is_paged_and_filtered(api: Api, database_url: str) -> No
     assert len((await api.get("/api/dead-letters", params={"service": "eligibility"})).json()) == 5
 
 
+async def test_dead_jobs_are_grouped_by_error_and_one_group_is_redriven(api: Api, database_url: str) -> None:
+    by_error: dict[str, list[str]] = {}
+    for error in ("drive 7 has no 'name'", "drive 12 has no 'mail'", "the storage is full"):
+        job_id = await asked(api)
+        by_error[error] = [job_id]
+        async with working(database_url, work=failing(RuleViolation(error))) as worker:
+            await dead(worker, job_id)
+    first, second = (await api.get("/api/dead-letters/groups")).json()
+    assert (first["service"], first["kind"], first["jobs"]) == ("eligibility", "eligibility", 2)
+    assert (first["error_pattern"], first["newest_error"]) == ("drive … has no …", "drive 12 has no 'mail'")
+    assert (second["error_pattern"], second["jobs"]) == ("the storage is full", 1)
+    pattern = {"error_pattern": first["error_pattern"]}
+    listed = (await api.get("/api/dead-letters", params=pattern)).json()
+    assert {one["reason"] for one in listed} == {"drive 7 has no 'name'", "drive 12 has no 'mail'"}
+    assert (await api.post("/api/dead-letters/redrive", json=pattern)).json() == {"redriven": 2, "left": 0}
+    assert [one["error_pattern"] for one in (await api.get("/api/dead-letters/groups")).json()] == [
+        "the storage is full"
+    ]
+    assert (await api.post("/api/dead-letters/redrive", json=pattern)).json() == {"redriven": 0, "left": 0}
+
+
 async def test_a_redriven_job_starts_with_no_spent_attempts_and_succeeds(
     api: Api, owner: "Owner[asyncpg.Record]", database_url: str
 ) -> None:

@@ -45,6 +45,19 @@ async def test_a_registration_has_every_field_of_the_contract(api: Api, owner: "
         ]
 
 
+async def test_registrations_are_counted_without_naming_anybody(api: Api, owner: "Owner[asyncpg.Record]") -> None:
+    ids = await enrol(owner, 3)
+    drive_id, other = await posted(api), await posted(api)
+    await register(api, drive_id, *ids[:2])
+    for role in ("COORDINATOR", "HEAD", "STAFF"):
+        counted = (await api.get(f"/api/registrations/{drive_id}/count", role)).json()
+        assert counted == {"drive_id": drive_id, "registered": 2}
+    for drive in (other, 999_999):
+        counted = (await api.get(f"/api/registrations/{drive}/count")).json()
+        assert counted == {"drive_id": drive, "registered": 0}
+    assert await owner.fetchval("SELECT count(*) FROM access_log") == 0
+
+
 async def test_students_see_their_registrations_with_drives_newest_first(
     api: Api, owner: "Owner[asyncpg.Record]"
 ) -> None:

@@ -175,6 +175,23 @@ async def test_a_wrong_row_is_reported_and_nothing_is_imported(
     assert await changes(owner) == before
 
 
+@pytest.mark.parametrize(("values", "status"), [(["8.10", "71"], 200), (["82", "71"], 422), (["71"], 422)])
+async def test_a_dry_run_refuses_a_column_that_does_not_fit_and_reports_a_row_that_is_wrong(
+    api: Api, values: list[str], status: int
+) -> None:
+    content = file_of(row(number, cgpa=value) for number, value in enumerate(values, 1))
+    response = await send_file(api, content, dry_run=True)
+    assert (response.status_code, (await send_file(api, content)).status_code) == (status, 422)
+    (error,) = response.json()["errors"]
+    if status == 200:
+        assert (error["line"], error["column"]) == (3, "cgpa")
+    else:
+        assert (error["column"], error["header"]) == ("cgpa", "CGPA")
+        assert "a CGPA is at most 10" in error["reason"]
+        mapped = await send_file(api, content, dry_run=True, mapping={"cgpa": "CGPA"})
+        assert (mapped.status_code, mapped.json()["error_count"]) == (200, len(values))
+
+
 async def test_line_numbers_of_errors_are_those_of_the_file(api: Api) -> None:
     content = file_of([row(1, name='"two\nlines"'), "", row(2, cgpa="11"), row(3, name="", cgpa="x")])
     errors = (await send_file(api, content, dry_run=True)).json()["errors"]

@@ -13,7 +13,6 @@ from contracts.users import Role
 from devstack.browser_assets import ensure_assets
 from services.console.charts import bar_chart, line_chart
 from services.console.main import create_app
-from services.console.pages.dead_letters import grouped
 from services.console.pages.sign_in import START, own_path
 from services.console.sessions import Sessions, SignedInUser
 from services.console.settings import ConsoleSettings
@@ -148,17 +147,3 @@ def test_charts_fit_their_box() -> None:
     assert [value for _, value in line.ticks] == [0, 5, 10]
     assert all(0 <= y <= 180 for _, y, _, _ in line.dots)
     assert line_chart([]).dots == []
-
-
-def test_dead_letters_are_grouped_by_cause() -> None:
-    def dead_letter(kind: str, reason: str) -> dict[str, object]:
-        return {"kind": kind, "reason": reason}
-
-    groups = grouped(
-        [
-            dead_letter("export", "drive 7 has no 'name'"),
-            dead_letter("refresh", "x"),
-            dead_letter("export", "drive 12 has no 'mail'"),
-        ]
-    )
-    assert [(group["kind"], len(group["letters"])) for group in groups] == [("export", 2), ("refresh", 1)]

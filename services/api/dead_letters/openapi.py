@@ -17,10 +17,11 @@ class RedriveRequest(RequestBody):
 
 
 class RedriveAllRequest(RedriveRequest):
-    """Without ``kind`` or ``service``: jobs of every kind or service."""
+    """Without ``kind``, ``service`` or ``error_pattern``: jobs of every kind, service or error."""
 
     kind: Kind | None = None
     service: Service | None = None
+    error_pattern: Annotated[str, Field(max_length=10_000, pattern=NO_NUL)] | None = None
 
 
 class DiscardRequest(RequestBody):
@@ -44,6 +45,18 @@ class DeadLetter(Document):
     queued_at: Instant
     started_at: Instant | None
     ended_at: Instant | None
+
+
+class DeadLetterGroup(Document):
+    """Jobs of one service and kind that failed for one error. ``error_pattern``: the error without what differs."""
+
+    service: Service
+    kind: Kind
+    error_pattern: str = Field(examples=["drive … was deleted"])
+    newest_error: str | None = Field(examples=["drive 42 was deleted"])
+    jobs: Count
+    first_ended_at: Instant | None
+    last_ended_at: Instant | None
 
 
 class DeadLetterAndJob(DeadLetter):
@@ -112,6 +125,7 @@ NO_DEAD_LETTER = {404: "There is no such dead letter."}
 NOT_DEAD = {409: "This job is not a dead letter (any more): it is succeeded, and was redriven by user 17."}
 
 LIST = documented(list[DeadLetter], PAGE_GONE, description="Newest first.", example=[DEAD_LETTER])
+GROUPS = documented(list[DeadLetterGroup], description="The largest groups first.")
 SHOW = documented(
     DeadLetterDetails,
     NO_DEAD_LETTER,

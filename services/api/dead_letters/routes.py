@@ -14,9 +14,10 @@ from chassis.postgres.database import Connection
 from contracts.jobs import Kind, Service
 from services.api.context import ContextDep
 from services.api.dead_letters import openapi
-from services.api.dead_letters.view import by, dead_letter, dead_letter_details
+from services.api.dead_letters.view import by, dead_letter, dead_letter_details, dead_letter_group
 from services.api.http.access import AccessFirstRoute, Head
 from services.api.http.commands import CommandContextDep, CommandResult, execute_command
+from services.api.http.fields import NO_NUL
 
 router = APIRouter(route_class=AccessFirstRoute, prefix="/api/dead-letters", tags=["dead letters"])
 
@@ -32,11 +33,24 @@ async def list_dead_letters(
     service: Service | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    error_pattern: Annotated[str | None, Query(max_length=10_000, pattern=NO_NUL)] = None,
 ) -> Response:
     """List jobs that failed for good, newest first. ``before``: the last id of the previous page."""
+    which = Which(kind=kind, service=service, error_pattern=error_pattern)
     async with ctx.database.connection() as connection:
-        rows = await dead_letters.newest(connection, Which(kind=kind, service=service), before=before, limit=limit)
+        rows = await dead_letters.newest(connection, which, before=before, limit=limit)
     return json_response([dead_letter(row) for row in rows])
+
+
+@router.get("/groups", **openapi.GROUPS)
+async def list_groups(ctx: ContextDep, caller: Head, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:
+    """Count the jobs that failed for good by service, kind and error, the largest groups first.
+
+    Errors that differ only in numbers, ids and quoted names are one group, with the same ``error_pattern``.
+    """
+    async with ctx.database.connection() as connection:
+        rows = await dead_letters.groups(connection, limit=limit)
+    return json_response([dead_letter_group(row) for row in rows])
 
 
 @router.post("/redrive", **openapi.REDRIVE_ALL)
@@ -49,7 +63,7 @@ async def redrive_all(
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
-        which = Which(kind=body.kind, service=body.service)
+        which = Which(kind=body.kind, service=body.service, error_pattern=body.error_pattern)
         changed = await dead_letters.redrive(connection, which, by(caller, body.reason), limit=MAX_REDRIVEN_AT_ONCE)
         left, _ = await dead_letters.count(connection, which)
         return CommandResult({"redriven": len(changed), "left": left})

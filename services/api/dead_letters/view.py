@@ -29,6 +29,14 @@ def dead_letter(row: Row) -> dict[str, Any]:
     }
 
 
+def dead_letter_group(row: Row) -> dict[str, Any]:
+    return {
+        **{name: row[name] for name in ("service", "kind", "error_pattern", "newest_error", "jobs")},
+        "first_ended_at": instant_text(row["first_ended_at"]),
+        "last_ended_at": instant_text(row["last_ended_at"]),
+    }
+
+
 def dead_letter_details(row: Row, history: Sequence[Row]) -> dict[str, Any]:
     event = {"type": row["type"], "stream": row["subject"], "version": row["version"], "data": row["data"]}
     return {**dead_letter(row), "event": event if row["type"] else None, "history": _actions(history)}

@@ -37,6 +37,11 @@ class IsRegistered(Document):
     registered: bool = Field(examples=[True])
 
 
+class RegistrationCount(Document):
+    drive_id: int = Field(examples=[42])
+    registered: Count = Field(examples=[118])
+
+
 REGISTER = documented(
     Registration,
     {
@@ -50,4 +55,5 @@ REGISTER = documented(
 )
 MINE = documented(list[MyRegistration], description="The caller's registrations, newest first.")
 CHECK = documented(IsRegistered, description="Whether the caller is registered.")
+COUNT = documented(RegistrationCount, description="The number of registrations.")
 LIST = documented(list[RegisteredStudent], description="All registered students, in the order of their registration.")

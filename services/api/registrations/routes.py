@@ -68,6 +68,14 @@ async def check(drive_id: PathId, request: Request, caller: Student) -> Response
     return json_response({"registered": registered})
 
 
+@router.get("/{drive_id}/count", **openapi.COUNT)
+async def count(drive_id: PathId, ctx: ContextDep, caller: CellMember) -> Response:
+    """Return how many students are registered. 0 for an unknown drive."""
+    async with ctx.database.connection() as connection:
+        registered = await sql.count(connection, drive_id)
+    return json_response({"drive_id": drive_id, "registered": registered})
+
+
 @router.get("/{drive_id}/list", **openapi.LIST)
 async def list_registrations(
     drive_id: PathId,

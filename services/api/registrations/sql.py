@@ -1,8 +1,8 @@
 """Statements about registrations.
 
 Plans (EXPLAIN, 100,000 students): REGISTER does three look-ups by primary key (drive, student, selection) and the
-inserts, at any size of the tables. CHECK is an index-only scan of ``registrations_drive_student_unique``. MINE is an
-index scan of ``registrations_of_student``. LIST reads the drive's registrations by
+inserts, at any size of the tables. CHECK and COUNT are index-only scans of ``registrations_drive_student_unique``. MINE
+is an index scan of ``registrations_of_student``. LIST reads the drive's registrations by
 ``registrations_drive_student_unique``, and joins users with a hash join.
 """
 
@@ -17,6 +17,8 @@ from services.api.http.long_lists import instant, rows_as_json
 REGISTER = "SELECT outcome, registration_id, registered_at FROM register($1, $2, $3, $4)"
 
 CHECK = "SELECT EXISTS (SELECT FROM registrations WHERE drive_id = $1 AND student_id = $2)"
+
+COUNT = "SELECT count(*) FROM registrations WHERE drive_id = $1"
 
 LIST = rows_as_json(
     f"""
@@ -71,6 +73,11 @@ async def register(
 
 async def is_registered(connection: Connection, drive_id: int, student_id: int) -> bool:
     return bool(await connection.fetchval(CHECK, drive_id, student_id))
+
+
+async def count(connection: Connection, drive_id: int) -> int:
+    """Return how many students are registered for the drive."""
+    return int(await connection.fetchval(COUNT, drive_id))
 
 
 async def of_student(connection: Connection, student_id: int) -> list[asyncpg.Record]:

@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.api.http.openapi import NO_SPACE, Count, Document, TwoPlaces, documented
+from services.api.drives.decider import Status
+from services.api.http.openapi import NO_SPACE, Count, Document, Instant, TwoPlaces, documented
+from services.api.personal_data.openapi import Access
 
 
 class StudentRecord(Document):
@@ -90,6 +92,24 @@ class ImportReport(Document):
 TAKEN = "There is a student with the roll number 21CS042 already."
 UNUSABLE = "The file has no column for roll_number. Its headers are: Name, Mail, CGPA."
 
+
+class StudentRegistration(Document):
+    """``attendance`` null: not marked."""
+
+    registration_id: int = Field(examples=[5001])
+    drive_id: int = Field(examples=[42])
+    company_name: str = Field(examples=["Acme"])
+    job_title: str = Field(examples=["SDE"])
+    status: Status
+    registered_at: Instant
+    attendance: Literal["PRESENT", "ABSENT"] | None
+
+
+NO_STUDENT = {404: "Student not found"}
+REGISTRATIONS = documented(
+    list[StudentRegistration], NO_STUDENT, description="The student's registrations, newest first."
+)
+ACCESSES = documented(list[Access], NO_STUDENT, description="Who was shown the student's record, newest first.")
 ENROL = documented(Student, {409: TAKEN}, description="The student.", status_code=201)
 LIST = documented(list[Student], description="A page of students, by id.")
 GET = documented(Student, {404: "Student not found"}, description="The current record.")

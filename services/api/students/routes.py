@@ -19,7 +19,7 @@ from services.api.personal_data.access_log import Accesses, Reading
 from services.api.students import handlers, openapi, sql
 from services.api.students.decider import EnrolStudent, ReviseRecord
 from services.api.students.forms import NewStudent, RevisedRecord
-from services.api.students.view import student_object
+from services.api.students.view import access_object, registration_object, student_object
 from services.api.users import sql as users
 from services.api.users.decider import Person
 from services.api.users.passwords import hash_password
@@ -83,6 +83,30 @@ async def get_student(
     return json_response(student_object(row))
 
 
+@router.get("/{student_id:int}/registrations", **openapi.REGISTRATIONS)
+async def list_registrations(student_id: PathId, ctx: ContextDep, accesses: Accesses, caller: CellMember) -> Response:
+    """Return the drives that one student registered for, with their attendance, newest first."""
+    async with ctx.database.connection() as connection:
+        await _require_student(connection, student_id)
+        rows = await sql.registrations(connection, student_id)
+    await accesses.of_one(caller, Reading.STUDENT_VIEWED, student_id)
+    return json_response([registration_object(row) for row in rows])
+
+
+@router.get("/{student_id:int}/accesses", **openapi.ACCESSES)
+async def list_accesses(
+    student_id: PathId,
+    ctx: ContextDep,
+    caller: Head,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return who was shown the record of one student, newest first. Long lists are not included."""
+    async with ctx.database.connection() as connection:
+        await _require_student(connection, student_id)
+        rows = await sql.accesses(connection, student_id, ctx.settings.access_log_kept, limit=limit)
+    return json_response([access_object(row) for row in rows])
+
+
 @router.patch("/{student_id:int}", **openapi.REVISE)
 async def revise_record(
     student_id: PathId,
@@ -108,6 +132,12 @@ async def revise_record(
         return CommandResult(await _student_object(connection, student_id), people=(student_id,))
 
     return await execute_command(ctx, caller, command_context, body.model_dump(mode="json", exclude_unset=True), handle)
+
+
+async def _require_student(connection: Connection, student_id: int) -> None:
+    """Raise ``NotFound`` when there is no such student."""
+    if not await sql.exists(connection, student_id):
+        raise NotFound("Student not found")
 
 
 async def _student_object(connection: Connection, student_id: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The screens: one module each, with a ``router``. Listed here in the order in which their routes are tried."""
+"""The screens: one module each, with a ``router``. ``PAGES`` is the order in which their routes are tried."""
 
 from services.console.pages import (
     account,
@@ -10,11 +10,13 @@ from services.console.pages import (
     drive_actions,
     drive_form,
     drives,
+    erasure,
     exports,
     finished,
     jobs,
     my_data,
     notifications,
+    operations,
     registrations,
     sign_in,
     student_import,
@@ -37,10 +39,12 @@ PAGES = (
     student_import,
     students,
     users,
+    erasure,
     finished,
     analytics,
     notifications,
     jobs,
+    operations,
     dead_letters,
     domains,
     my_data,

@@ -1,4 +1,4 @@
-"""One's own account: who one is, and the password."""
+"""The person's own account, and its password."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -18,7 +18,7 @@ async def account(visit: SignedIn) -> Response:
 
 @router.post("/password")
 async def change_password(visit: SignedIn, request: Request) -> Response:
-    """Change the password. Other sign-ins end; this one goes on with the new token."""
+    """Change the password. Other sign-ins end; this one continues with the new token."""
     form = await visit.form()
     if problem := differing(form.raw("new_password"), form.raw("new_password_again"), "new_password_again"):
         return visit.page("account/account.html", problem=problem, key=form.key)

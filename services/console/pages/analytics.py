@@ -1,4 +1,4 @@
-"""Analytics: the figures of a period, as charts with a table behind each."""
+"""Analytics: the figures of a period, as charts and tables."""
 
 import asyncio
 from typing import Annotated
@@ -34,7 +34,7 @@ async def analytics(visit: Deciding, days: int = 30) -> Response:
 
 @router.post("/refresh")
 async def refresh(visit: Head) -> Response:
-    """Ask for fresh figures."""
+    """Request a refresh of the figures."""
     form = await visit.form()
     await visit.api.send("POST", "/api/analytics/refresh", key=form.key)
     return visit.go("/console/analytics", done="refreshed")

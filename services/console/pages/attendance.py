@@ -1,7 +1,7 @@
-"""Mark attendance: by keyboard, on a phone, or with a form; then publish it."""
+"""Mark attendance by keyboard, on a phone or with a form, and publish it."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -9,8 +9,8 @@ from fastapi.responses import Response
 
 from contracts.users import Role
 from services.console.api_client import ApiProblem, few_at_a_time
-from services.console.downloads import passed_on
-from services.console.pages.drive import Deciding
+from services.console.downloads import stream_file
+from services.console.pages.drive import Deciding, registered_count
 from services.console.visit import Visit, allowed
 
 router = APIRouter(prefix="/console/drives/{drive_id:int}/attendance")
@@ -30,27 +30,29 @@ async def desk(visit: Deciding, drive_id: int, start: int = 0, search: str = "")
 async def save(visit: Coordinator, drive_id: int, start: int = 0, search: str = "") -> Response:
     """Save every mark that differs from what the page showed."""
     form = await visit.form()
-    chosen = {name.removeprefix("mark-"): values[0] for name, values in form.lists.items() if name.startswith("mark-")}
-    changed = {one: mark for one, mark in chosen.items() if mark in STATUSES and form.text(f"was-{one}") != mark}
+    marks = {name.removeprefix("mark-"): values[0] for name, values in form.lists.items() if name.startswith("mark-")}
+    changed = {
+        student: mark for student, mark in marks.items() if mark in STATUSES and form.text(f"was-{student}") != mark
+    }
     try:
         await few_at_a_time(
             _mark(visit, drive_id, student, status, f"{form.key}-{student}-{status}")
             for student, status in changed.items()
         )
     except ApiProblem as problem:
-        return await _desk(visit, drive_id, start=start, search=search, problem=problem, typed=chosen)
+        return await _desk(visit, drive_id, start=start, search=search, problem=problem, typed=marks)
     query = f"?start={start}" if start else ""
     return visit.go(f"/console/drives/{drive_id}/attendance{query}", done="marked")
 
 
 @router.post("/{student_id:int}")
 async def mark_one(visit: Coordinator, drive_id: int, student_id: int) -> Response:
-    """Save one mark at once, and return the line that says so."""
+    """Save one mark, and return the part of the page that confirms it."""
     form = await visit.form()
     status = form.text(f"mark-{student_id}")
     problem = None
     try:
-        # A key of its own: present, absent and present again are three marks.
+        # A new key each time: present, absent and present again are three commands.
         await _mark(visit, drive_id, str(student_id), status, str(uuid4()))
     except ApiProblem as refused:
         problem = refused
@@ -59,7 +61,7 @@ async def mark_one(visit: Coordinator, drive_id: int, student_id: int) -> Respon
 
 @router.get("/publish")
 async def publish_page(visit: Coordinator, drive_id: int) -> Response:
-    """Return what publishing means: the counts, and that it cannot be changed afterwards."""
+    """Return the counts, and what publishing means."""
     return await _publish(visit, drive_id, None)
 
 
@@ -77,7 +79,7 @@ async def publish(visit: Coordinator, drive_id: int) -> Response:
 @router.get("/file")
 async def file(visit: Deciding, drive_id: int) -> Response:
     """Return the attendance as CSV."""
-    return await passed_on(visit, f"/api/attendance/{drive_id}/download-csv", bom="true")
+    return await stream_file(visit, f"/api/attendance/{drive_id}/download-csv", bom="true")
 
 
 async def _mark(visit: Visit, drive_id: int, student: str, status: str, key: str) -> None:
@@ -94,7 +96,7 @@ async def _desk(
     problem: ApiProblem | None = None,
     typed: dict[str, str] | None = None,
 ) -> Response:
-    sought = search.strip().casefold()
+    needle = search.strip().casefold()
     drive, marked, (rows, count) = await asyncio.gather(
         visit.api.get(f"/api/drives/{drive_id}"),
         visit.api.get(f"/api/attendance/{drive_id}/list"),
@@ -102,10 +104,10 @@ async def _desk(
             f"/api/registrations/{drive_id}/list",
             skip=start,
             take=PAGE,
-            matches=lambda row: sought in f"{row['name']} {row['email']}".casefold() if sought else True,
+            matches=lambda row: needle in f"{row['name']} {row['email']}".casefold() if needle else True,
         ),
     )
-    marks = {one["student_id"]: one["status"] for one in marked}
+    marks = {mark["student_id"]: mark["status"] for mark in marked}
     return visit.page(
         "attendance/desk.html",
         drive=drive,
@@ -132,7 +134,7 @@ async def _publish(visit: Visit, drive_id: int, problem: ApiProblem | None) -> R
     drive, marked, registered = await asyncio.gather(
         visit.api.get(f"/api/drives/{drive_id}"),
         visit.api.get(f"/api/attendance/{drive_id}/list"),
-        visit.api.count_rows(f"/api/registrations/{drive_id}/list"),
+        registered_count(visit, drive_id),
     )
-    marks: dict[Any, str] = {one["student_id"]: one["status"] for one in marked}
+    marks: dict[int, str] = {mark["student_id"]: mark["status"] for mark in marked}
     return visit.page("attendance/publish.html", drive=drive, tallies=_tallies(marks, registered), problem=problem)

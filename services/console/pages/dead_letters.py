@@ -1,6 +1,5 @@
-"""Dead letters: jobs that were given up, grouped by their error; queue them again or discard them."""
+"""Dead letters: jobs that failed for good, grouped by their error; queue them again or discard them."""
 
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,36 +8,37 @@ from fastapi.responses import Response
 
 from contracts.users import Role
 from services.console.api_client import ApiProblem, few_at_a_time, segment
+from services.console.forms import Form
 from services.console.visit import Visit, allowed
 
 router = APIRouter(prefix="/console/dead-letters")
 
 Head = Annotated[Visit, allowed(Role.HEAD)]
 LIMIT = 200
-# What differs between two errors of one cause: numbers, ids, quoted names.
-VARYING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+|'[^']*'|\"[^\"]*\"")
+MAX_GROUPS = 50
 
 
 @router.get("")
 async def dead_letters(visit: Head) -> Response:
-    """Return the newest dead letters, grouped by kind and error."""
-    return await _page(visit, None)
+    """Return the dead letters, counted by service, kind and error."""
+    return await _groups(visit, None)
 
 
-async def _page(visit: Visit, problem: ApiProblem | None) -> Response:
-    rows = await visit.api.get("/api/dead-letters", limit=LIMIT)
-    return visit.page("dead_letters/list.html", groups=grouped(rows), limit=LIMIT, count=len(rows), problem=problem)
+@router.get("/group")
+async def group(visit: Head, kind: str = "", service: str = "", error_pattern: str = "") -> Response:
+    """Return the newest dead letters of one group."""
+    return await _group(visit, {"kind": kind, "service": service, "error_pattern": error_pattern}, None)
 
 
-def grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return groups of the same kind and error, the largest first. Numbers, ids and names in errors are ignored."""
-    groups: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        error = row["reason"] or ""
-        key = (row["kind"], VARYING.sub("…", error))
-        group = groups.setdefault(key, {"kind": row["kind"], "reason": error, "letters": []})
-        group["letters"].append(row)
-    return sorted(groups.values(), key=lambda group: -len(group["letters"]))
+@router.post("/redrive-group")
+async def redrive_group(visit: Head) -> Response:
+    """Queue every job of one group again, at most as many as the API takes at once."""
+    form = await visit.form()
+    try:
+        await visit.api.send("POST", "/api/dead-letters/redrive", key=form.key, json=_group_of(form))
+    except ApiProblem as problem:
+        return await _groups(visit, problem)
+    return visit.go("/console/dead-letters", done="redriven")
 
 
 @router.post("/redrive")
@@ -51,13 +51,13 @@ async def redrive(visit: Head) -> Response:
             for job_id in form.lists.get("job", [])
         )
     except ApiProblem as problem:
-        return await _page(visit, problem)
+        return await _groups(visit, problem)
     return visit.go("/console/dead-letters", done="redriven")
 
 
 @router.get("/{job_id:uuid}")
 async def letter_page(visit: Head, job_id: UUID) -> Response:
-    """Return one job with its event and what was done with it."""
+    """Return one job with its event and its history."""
     return visit.page("dead_letters/one.html", letter=await visit.api.get(f"/api/dead-letters/{job_id}"))
 
 
@@ -72,3 +72,18 @@ async def discard(visit: Head, job_id: UUID) -> Response:
         letter = await visit.api.get(f"/api/dead-letters/{job_id}")
         return visit.page("dead_letters/one.html", letter=letter, problem=refused)
     return visit.go("/console/dead-letters", done="discarded")
+
+
+def _group_of(form: Form) -> dict[str, str]:
+    # Not `text`, which strips: the error must be exactly the API's. Browsers send line ends as CR LF.
+    return {name: form.raw(name).replace("\r\n", "\n") for name in ("kind", "service", "error_pattern")}
+
+
+async def _groups(visit: Visit, problem: ApiProblem | None) -> Response:
+    groups = await visit.api.get("/api/dead-letters/groups", limit=MAX_GROUPS)
+    return visit.page("dead_letters/list.html", groups=groups, problem=problem)
+
+
+async def _group(visit: Visit, chosen: dict[str, Any], problem: ApiProblem | None) -> Response:
+    letters = await visit.api.get("/api/dead-letters", limit=LIMIT, **chosen)
+    return visit.page("dead_letters/group.html", chosen=chosen, letters=letters, limit=LIMIT, problem=problem)

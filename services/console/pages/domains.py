@@ -1,4 +1,4 @@
-"""Job domains: add and rename."""
+"""Add and rename job domains."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ Head = Annotated[Visit, allowed(Role.HEAD)]
 
 @router.get("")
 async def domains(visit: Head) -> Response:
-    """Return the domains and the form for another one."""
+    """Return the domains, and the form for a new one."""
     return await _page(visit, None)
 
 

@@ -1,4 +1,4 @@
-"""One drive: what it offers and asks for, who is eligible, and its history. Students see their verdict."""
+"""One drive: its posting and criteria, who is eligible, and its history. Students see their verdict."""
 
 import asyncio
 from typing import Annotated
@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from contracts.users import Role
 from services.console.api_client import ApiProblem
-from services.console.downloads import passed_on
+from services.console.downloads import stream_file
 from services.console.visit import SignedIn, Visit, allowed
 
 router = APIRouter(prefix="/console/drives/{drive_id:int}")
@@ -35,8 +35,9 @@ async def drive_page(visit: SignedIn, drive_id: int) -> Response:
 
 
 async def registered_count(visit: Visit, drive_id: int) -> int:
-    """Return how many students are registered, without keeping the list."""
-    return await visit.api.count_rows(f"/api/registrations/{drive_id}/list")
+    """Return how many students are registered."""
+    counted = await visit.api.get(f"/api/registrations/{drive_id}/count")
+    return int(counted["registered"])
 
 
 async def _for_student(visit: Visit, drive_id: int) -> Response:
@@ -67,7 +68,7 @@ async def eligible(visit: Deciding, drive_id: int, after: int = 0) -> Response:
 
 @router.get("/history")
 async def history(visit: Office, drive_id: int, before: int = 0) -> Response:
-    """Return what happened to the drive, newest first: who, when, what changed."""
+    """Return what happened to the drive, newest first: what changed, when, and by whom."""
     drive, changes = await asyncio.gather(
         visit.api.get(f"/api/drives/{drive_id}"),
         visit.api.get(f"/api/drives/{drive_id}/history", limit=50, before=before or None),
@@ -81,7 +82,7 @@ async def pdf(visit: SignedIn, drive_id: int) -> Response:
     drive = await visit.api.get(f"/api/drives/{drive_id}")
     if not drive["pdf_path"]:
         raise ApiProblem(404, "This drive has no PDF.")
-    return await passed_on(visit, drive["pdf_path"])
+    return await stream_file(visit, drive["pdf_path"])
 
 
 EVENTS: dict[str, str] = {

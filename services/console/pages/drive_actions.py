@@ -1,4 +1,4 @@
-"""Publish, stop and delete a drive. Each shows its consequence first."""
+"""Publish, stop and delete a drive. A page shows the consequence of each first."""
 
 import asyncio
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/console/drives/{drive_id:int}")
 
 Head = Annotated[Visit, allowed(Role.HEAD)]
 Coordinator = Annotated[Visit, allowed(Role.COORDINATOR)]
-# More are published to by criteria only.
+# With more eligible students, a drive is published to all of them: the page lists none to choose from.
 MOST_CHOSEN = 300
 NOT_THE_NAME = "Type the company's name exactly as it is written above."
 
@@ -30,7 +30,7 @@ async def publish_page(visit: Deciding, drive_id: int) -> Response:
 async def publish(visit: Deciding, drive_id: int) -> Response:
     """Publish to everyone who is eligible, or to the students that were chosen."""
     form = await visit.form()
-    chosen = [int(one) for one in form.lists.get("student", []) if one.isdigit()]
+    chosen = [int(student) for student in form.lists.get("student", []) if student.isdigit()]
     body: dict[str, Any] = {}
     if form.text("to") == "chosen":
         if not chosen:
@@ -58,13 +58,13 @@ async def _preview(visit: Visit, drive_id: int, problem: ApiProblem | None) -> R
 
 @router.get("/stop")
 async def stop_page(visit: Coordinator, drive_id: int) -> Response:
-    """Return what ending the registration means."""
+    """Return what the end of the registration means."""
     return await _stop(visit, drive_id, None)
 
 
 @router.post("/stop")
 async def stop(visit: Coordinator, drive_id: int) -> Response:
-    """End the registration; attendance may be marked from then on."""
+    """End the registration. From then on attendance can be marked."""
     form = await visit.form()
     try:
         await visit.api.send("POST", f"/api/drives/{drive_id}/stop-registrations", key=form.key)
@@ -82,7 +82,7 @@ async def _stop(visit: Visit, drive_id: int, problem: ApiProblem | None) -> Resp
 
 @router.get("/delete")
 async def delete_page(visit: Head, drive_id: int) -> Response:
-    """Return what is lost, and ask for the company's name."""
+    """Return what the deletion removes, and ask for the company's name."""
     return await _delete(visit, drive_id, None)
 
 

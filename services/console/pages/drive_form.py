@@ -35,7 +35,7 @@ async def create(visit: Head) -> Response:
     values: dict[str, Any] = {name: form.text(name) for name in (*POSTING, *CRITERIA)}
     values["auto_calc"] = "true" if form.text("publish") == "now" else "false"
     pdf = form.files.get("pdf")
-    # Always multipart: the API reads a form's texts as a person types them.
+    # Always multipart: in a form, the API accepts criteria as people type them.
     parts = [(name, (None, value)) for name, value in values.items() if value]
     if pdf is not None:
         parts.append(("pdf", (pdf.filename, pdf.file, "application/pdf")))  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ async def edit(visit: Head, drive_id: int) -> Response:
 
 @router.post("/{drive_id:int}/edit")
 async def revise(visit: Head, drive_id: int) -> Response:
-    """Change what differs from the drive as it is now."""
+    """Change the fields that differ from the current drive."""
     form = await visit.form()
     drive = await visit.api.get(f"/api/drives/{drive_id}")
     if form.text("action") == COUNT:
@@ -74,12 +74,12 @@ async def revise(visit: Head, drive_id: int) -> Response:
 
 @router.post("/eligible-count")
 async def eligible_count(visit: Deciding) -> Response:
-    """Return the part of the form that shows the count, while criteria are typed."""
+    """Return the part of the form that shows the count while criteria are typed."""
     return visit.page("drives/count.html", counted=await _count(visit, await visit.form()))
 
 
 async def _count(visit: Visit, form: Form) -> dict[str, Any]:
-    """Return ``eligible`` and ``students``, or ``error`` with the API's words."""
+    """Return ``eligible`` and ``students``, or ``error`` with the message of the API."""
     criteria = {name: form.text(name) for name in CRITERIA if form.text(name)}
     try:
         counted: dict[str, Any] = await visit.api.send("POST", "/api/eligibility/count", json=criteria)
@@ -91,7 +91,7 @@ async def _count(visit: Visit, form: Form) -> dict[str, Any]:
 
 
 def _sent(changes: dict[str, str]) -> dict[str, Any]:
-    """Return JSON for the API: an emptied field lifts its limit."""
+    """Return the JSON for the API. An emptied field removes its limit."""
     sent: dict[str, Any] = {name: value or None for name, value in changes.items()}
     if sent.get("domain_id"):
         sent["domain_id"] = int(sent["domain_id"])
@@ -101,7 +101,7 @@ def _sent(changes: dict[str, str]) -> dict[str, Any]:
 
 
 def _typed(drive: dict[str, Any]) -> dict[str, str]:
-    """Return the drive's values as a form shows them."""
+    """Return the drive's values as the fields of the form."""
     values = {name: "" if drive[name] is None else str(drive[name]) for name in (*POSTING, *CRITERIA)}
     values["interview_date"] = values["interview_date"][:10]
     values["branches"] = ", ".join(f'"{name}"' if "," in name else name for name in drive["branches"] or ())

@@ -1,4 +1,4 @@
-"""All drives: a list with filters in its address. Students see their verdict for each."""
+"""The list of drives, with filters in its address. Students see their verdict for each."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ router = APIRouter(prefix="/console/drives")
 
 STATUSES = ("pending", "posted", "attending", "finished")
 PAGE = 50
-# A student's verdicts are asked for one by one.
+# Each verdict is a request to the API.
 MOST_VERDICTS = 60
 
 

@@ -1,4 +1,4 @@
-"""Files: ask for one, watch it being written, download it."""
+"""Exports: request a file, follow its progress, download it."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from services.console.api_client import ApiProblem, segment
-from services.console.downloads import passed_on
+from services.console.downloads import stream_file
 from services.console.live import follow
 from services.console.pages.drive import Office
 from services.console.visit import Visit
@@ -26,20 +26,20 @@ PAGE = 50
 
 @router.get("")
 async def exports(visit: Office, before: str = "") -> Response:
-    """Return the files that were asked for, newest first."""
+    """Return the requested files, newest first."""
     rows = await visit.api.get("/api/exports", limit=PAGE, before=before)
     return visit.page("exports/list.html", rows=rows, before=before, page=PAGE, kinds=KINDS)
 
 
 @router.get("/new")
 async def new(visit: Office, drive: int = 0, kind: str = "registrations") -> Response:
-    """Return the form that asks for a file."""
+    """Return the form for a new file."""
     return await _form(visit, {"drive_id": str(drive or ""), "kind": kind}, None)
 
 
 @router.post("/new")
 async def create(visit: Office) -> Response:
-    """Ask for a file, and go where its progress is shown."""
+    """Request a file, and go to the page with its progress."""
     form = await visit.form()
     body: dict[str, Any] = {"kind": form.text("kind"), "format": form.text("format"), "byte_order_mark": True}
     if form.text("drive_id").isdigit() and form.text("kind") != "finished_drives":
@@ -74,11 +74,11 @@ async def progress(visit: Office, export_id: UUID) -> Response:
 async def events(visit: Office, export_id: UUID) -> Response:
     """Stream the part of the page that changes, until the file is written."""
 
-    async def draw(_job: dict[str, Any]) -> str:
+    async def render(_job: dict[str, Any]) -> str:
         export = await visit.api.get(f"/api/exports/{segment(export_id)}")
         return visit.html("exports/progress.html", export=export)
 
-    return follow(visit, str(export_id), draw)
+    return follow(visit, str(export_id), render)
 
 
 @router.post("/{export_id:uuid}/cancel")
@@ -92,4 +92,4 @@ async def cancel(visit: Office, export_id: UUID) -> Response:
 @router.get("/{export_id:uuid}/file")
 async def file(visit: Office, export_id: UUID) -> Response:
     """Return the file."""
-    return await passed_on(visit, f"/api/exports/{segment(export_id)}/file")
+    return await stream_file(visit, f"/api/exports/{segment(export_id)}/file")

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from contracts.users import Role
 from services.console.api_client import ApiProblem
-from services.console.downloads import passed_on
+from services.console.downloads import stream_file
 from services.console.pages.drive import Office
 from services.console.visit import Visit
 
@@ -16,7 +16,7 @@ LIMIT = 200
 
 @router.get("")
 async def finished(visit: Office, start_date: str = "", end_date: str = "") -> Response:
-    """Return the drives that were finished in a period, newest first. Staff download the workbook only."""
+    """Return the drives that were finished in a period, newest first. Staff can only download the workbook."""
     rows, problem = [], None
     if visit.is_any(Role.HEAD, Role.COORDINATOR):
         try:
@@ -41,7 +41,7 @@ async def pdf(visit: Office, start_date: str = "", end_date: str = "") -> Respon
 
 
 async def _report(visit: Visit, kind: str, start_date: str, end_date: str) -> Response:
-    return await passed_on(visit, f"/api/finished-drives/download-{kind}", **_period(start_date, end_date))
+    return await stream_file(visit, f"/api/finished-drives/download-{kind}", **_period(start_date, end_date))
 
 
 def _period(start_date: str, end_date: str) -> dict[str, str]:

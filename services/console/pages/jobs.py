@@ -1,4 +1,4 @@
-"""Jobs: a list with filters in its address, and one job's path from command to effect."""
+"""The list of jobs, with filters in its address, and one job's path from command to effect."""
 
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ JOB_STATES = tuple(state.value for state in State)
 
 @router.get("")
 async def jobs(visit: Office, state: str = "", kind: str = "", drive: str = "", before: str = "") -> Response:
-    """Return the jobs that match, newest first: one's own, for heads and coordinators everyone's."""
+    """Return the jobs that match, newest first. Staff see their own; heads and coordinators see all."""
     state = state if state in JOB_STATES else ""
     kind = kind if kind in KINDS else ""
     subject = f"drive-{drive.strip()}" if drive.strip().isdigit() else ""
@@ -52,7 +52,7 @@ async def path(visit: Office, job_id: UUID) -> Response:
 async def events(visit: Office, job_id: UUID) -> Response:
     """Stream the part of the page that changes, until the job ends."""
 
-    async def draw(job: dict[str, Any]) -> str:
+    async def render(job: dict[str, Any]) -> str:
         return visit.html("jobs/path.html", job=job, ended=job["state"] in ENDED)
 
-    return follow(visit, str(job_id), draw)
+    return follow(visit, str(job_id), render)

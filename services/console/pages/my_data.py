@@ -1,9 +1,9 @@
-"""What is stored about the person who is signed in, and who looked at it."""
+"""What is stored about the signed-in person, and who looked at it."""
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from services.console.downloads import passed_on
+from services.console.downloads import stream_file
 from services.console.visit import SignedIn
 
 router = APIRouter(prefix="/console/my-data")
@@ -18,6 +18,6 @@ async def my_data(visit: SignedIn) -> Response:
 @router.get("/file")
 async def file(visit: SignedIn) -> Response:
     """Return everything as JSON."""
-    response = await passed_on(visit, "/api/me/data", format="json")
+    response = await stream_file(visit, "/api/me/data", format="json")
     response.headers["Content-Disposition"] = 'attachment; filename="my-data.json"'
     return response

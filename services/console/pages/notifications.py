@@ -28,7 +28,7 @@ async def read_all(visit: SignedIn) -> Response:
 
 @router.post("/{notification_id}/open")
 async def read(visit: SignedIn, notification_id: int) -> Response:
-    """Mark one as read, and go to what it is about."""
+    """Mark one as read, and go to its drive if the form asks for that."""
     form = await visit.form()
     found = await visit.api.send("PATCH", f"/api/notifications/{segment(notification_id)}/read")
     if form.text("go") == "yes" and found["item"]["entity_type"] == "drive":

@@ -1,4 +1,4 @@
-"""Registrations: of a drive, and one's own. A student registers here."""
+"""Registrations: those of a drive, and those of the signed-in student, who registers here."""
 
 import asyncio
 
@@ -17,15 +17,15 @@ PAGE = 100
 
 @router.get("/drives/{drive_id:int}/registrations")
 async def registrations(visit: Office, drive_id: int, start: int = 0, search: str = "") -> Response:
-    """Return who is registered, a page at a time."""
-    start, sought = max(0, start), search.strip().casefold()
+    """Return a page of the registered students."""
+    start, needle = max(0, start), search.strip().casefold()
     drive, (rows, count) = await asyncio.gather(
         visit.api.get(f"/api/drives/{drive_id}"),
         visit.api.rows(
             f"/api/registrations/{drive_id}/list",
             skip=start,
             take=PAGE,
-            matches=lambda row: sought in f"{row['name']} {row['email']}".casefold() if sought else True,
+            matches=lambda row: needle in f"{row['name']} {row['email']}".casefold() if needle else True,
         ),
     )
     return visit.page(
@@ -50,7 +50,7 @@ async def mine(visit: SignedIn) -> Response:
 
 @router.post("/drives/{drive_id:int}/register")
 async def register(visit: SignedIn, drive_id: int) -> Response:
-    """Register the student. A second click finds them registered already."""
+    """Register the student. A repeated request shows that they are registered."""
     form = await visit.form()
     try:
         await visit.api.send("POST", f"/api/registrations/{drive_id}/register", key=form.key)

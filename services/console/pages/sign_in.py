@@ -17,7 +17,7 @@ from services.console.visit import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Anyone
 router = APIRouter(prefix="/console")
 
 START = "/console/today"
-# A path of the console, with a query: no other host, no control characters.
+# A path of the console with a query, without a host and without control characters.
 OWN_PATH = re.compile(r"/console/[A-Za-z0-9._~%?&=+,:@!$'()*;/-]*")
 YEAR_S = 365 * 86400
 
@@ -30,7 +30,7 @@ def own_path(path: str) -> str:
 @router.get("")
 @router.get("/")
 async def start(visit: Anyone) -> Response:
-    """Go to the first page of the person."""
+    """Go to the start page, or to the sign-in."""
     return visit.go(START if visit.user else "/console/sign-in")
 
 
@@ -44,12 +44,12 @@ async def sign_in_page(visit: Anyone, next: str = "") -> Response:
 
 @router.post("/sign-in")
 async def sign_in(visit: Anyone, request: Request) -> Response:
-    """Sign in, and go on: to a page, or with the form that was interrupted."""
+    """Sign in, and go to the requested page, or send the interrupted form again."""
     refuse_other_sites(request)
     await read_form(request, signed_in=True)
-    given = await request.form()
-    email, password = str(given.get("sign_in_email", "")), str(given.get("sign_in_password", ""))
-    path, carries = own_path(str(given.get("sign_in_next", ""))), bool(given.get("sign_in_carries"))
+    fields = await request.form()
+    email, password = str(fields.get("sign_in_email", "")), str(fields.get("sign_in_password", ""))
+    path, carries = own_path(str(fields.get("sign_in_next", ""))), bool(fields.get("sign_in_carries"))
     try:
         answer = await visit.api.send("POST", "/api/auth/login", json={"email": email, "password": password})
     except (SignInNeeded, ApiProblem) as error:
@@ -60,14 +60,14 @@ async def sign_in(visit: Anyone, request: Request) -> Response:
             error.status if isinstance(error, ApiProblem) else 401,
             next=path, carried=carried, email=email, error=message,
         )  # fmt: skip
-    # 307: the browser sends the same form again, to the page that it was meant for.
+    # 307: the browser sends the interrupted form to its own page.
     response = RedirectResponse(path, 307 if carries else 303)
     visit.sessions.write(request, response, user_of(answer))
     return response
 
 
 def user_of(answer: dict[str, Any]) -> SignedInUser:
-    """Return the person of an API's answer to a sign-in."""
+    """Return the person in the API's response to a sign-in."""
     user = answer["user"]
     return SignedInUser(user["user_id"], Role(user["role"]), user["name"], user["email"], answer["token"])
 
@@ -78,26 +78,26 @@ async def sign_out(visit: Anyone, request: Request) -> Response:
     refuse_other_sites(request)
     response = visit.go("/console/sign-in", done="signed-out")
     visit.sessions.clear(request, response)
-    # Pages with forms are cached for the back button; nobody sees them after this.
+    # Browsers keep pages with forms for the back button. This removes them.
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 
 @router.get("/forgot-password")
 async def forgot_password(visit: Anyone) -> Response:
-    """Say how to get a password link."""
+    """Explain how to get a password link."""
     return visit.page("sign_in/forgot.html")
 
 
 @router.get("/accept-invitation")
 async def accept_page(visit: Anyone) -> Response:
-    """Return the form for a first or new password. The token is in the link's fragment, which no server sees."""
+    """Return the form for a first or new password. The token is in the link's fragment, which browsers do not send."""
     return visit.page("sign_in/accept.html", token="")
 
 
 @router.post("/accept-invitation")
 async def accept(visit: Anyone, request: Request) -> Response:
-    """Set the password of the account that the link belongs to, and sign in."""
+    """Set the password of the link's account, and sign in."""
     refuse_other_sites(request)
     form = await read_form(request, signed_in=False)
     token = form.text("token").rpartition("#token=")[2]
@@ -114,7 +114,7 @@ async def accept(visit: Anyone, request: Request) -> Response:
 
 
 def differing(password: str, again: str, name: str) -> ApiProblem | None:
-    """Return the refusal of a password that was typed in two ways."""
+    """Return the problem of two passwords that differ, or ``None`` if they are the same."""
     if password == again:
         return None
     message = "The two passwords differ."
@@ -123,7 +123,7 @@ def differing(password: str, again: str, name: str) -> ApiProblem | None:
 
 @router.post("/preferences")
 async def preferences(visit: Anyone, request: Request) -> Response:
-    """Keep the appearance or the language in a cookie."""
+    """Store the chosen appearance or language in a cookie."""
     refuse_other_sites(request)
     form = await read_form(request, signed_in=False)
     response = visit.go(own_path(form.text("next")))

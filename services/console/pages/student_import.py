@@ -1,4 +1,4 @@
-"""Import students from a file: a check first, with the columns and the errors by line; then all or nothing."""
+"""Import students from a file. First a check shows the columns and the errors by line; then all rows are imported."""
 
 import json
 from typing import Annotated, Any
@@ -20,6 +20,8 @@ FIELDS = (
     "cgpa", "active_backlogs", "department",
 )  # fmt: skip
 NO_FILE = "Choose a file."
+# A field `answer:cgpa` holds the header that is `cgpa`, with `HEADER` before it, or `NO_COLUMN`.
+ANSWER, HEADER, NO_COLUMN = "answer", "=", "-"
 SHOWN_ERRORS = 100
 
 
@@ -31,7 +33,7 @@ async def import_page(visit: Head) -> Response:
 
 @router.post("")
 async def import_file(visit: Head) -> Response:
-    """Check the file, or import it when it was checked."""
+    """Check the file, or import it after the check."""
     form = await visit.form(max_bytes=MAX_FILE_BYTES)
     upload = form.files.get("file")
     if upload is None:
@@ -55,16 +57,37 @@ async def import_file(visit: Head) -> Response:
 
 
 def _mapping(form: Form) -> dict[str, str]:
-    """Return the API's ``mapping`` when columns were assigned by hand: field to header."""
+    """Return the API's ``mapping`` (field to header): the answers to its questions, and columns assigned by hand."""
+    filled = [(*name.partition(":")[::2], values[0]) for name, values in form.lists.items() if values[0]]
     chosen: dict[str, str | None] = {}
-    for name, values in form.lists.items():
-        if name.startswith("column:") and values[0]:
-            chosen[values[0]] = name.removeprefix("column:")
+    for kind, field, value in filled:
+        if kind == ANSWER:
+            chosen[field] = None if value == NO_COLUMN else value.removeprefix(HEADER)
+    for kind, header, field in filled:
+        if kind == "column":
+            chosen[field] = header
     return {"mapping": json.dumps(chosen)} if chosen else {}
 
 
-def _page(visit: Visit, values: dict[str, str], **found: Any) -> Response:
+def _page(visit: Visit, values: dict[str, str], problem: ApiProblem | None = None, **found: Any) -> Response:
+    questions = _questions(problem)
+    answers = {
+        name: value
+        for name, value in values.items()
+        if name.startswith(f"{ANSWER}:") and name.partition(":")[2] not in questions
+    }
+    defaults = {"report": None, "key": None, "fields": FIELDS, "shown_errors": SHOWN_ERRORS}
     return visit.page(
-        "students/import.html",
-        **{"values": values, "report": None, "key": None, "fields": FIELDS, "shown_errors": SHOWN_ERRORS} | found,
-    )
+        "students/import.html", values=values, questions=questions, answers=answers, problem=problem,
+        **defaults | found,
+    )  # fmt: skip
+
+
+def _questions(problem: ApiProblem | None) -> dict[str, dict[str, Any]]:
+    """Return what the API asks about the file, by field: the reason, and the headers that may be the field's."""
+    questions: dict[str, dict[str, Any]] = {}
+    for error in problem.errors if problem else ():
+        if "line" not in error and error.get("column") in FIELDS:
+            question = questions.setdefault(error["column"], {"reason": error["reason"], "headers": []})
+            question["headers"] += [error["header"]] if "header" in error else []
+    return questions

@@ -1,4 +1,4 @@
-"""Students: search, one student's page with "why not", enrol, correct, password link."""
+"""Students: search, one student's page, enrol, correct, password link."""
 
 import asyncio
 from datetime import datetime
@@ -17,6 +17,7 @@ router = APIRouter(prefix="/console/students")
 Head = Annotated[Visit, allowed(Role.HEAD)]
 Deciding = Annotated[Visit, allowed(Role.HEAD, Role.COORDINATOR)]
 PAGE = 50
+SHOWN_ACCESSES = 50
 DETAILS = ("name", "email", "department")
 RECORD = (
     "roll_number", "branch", "batch_year", "tenth_percent", "twelfth_percent", "diploma_percent", "cgpa",
@@ -27,7 +28,7 @@ WHOLE = ("batch_year", "active_backlogs")
 
 @router.get("")
 async def students(visit: Office, search: str = "", branch: str = "", after: int = 0) -> Response:
-    """Return the students that match, by number, a page at a time."""
+    """Return a page of the students that match, by number."""
     rows = await visit.api.get(
         "/api/students", search=search.strip(), branch=branch.strip(), after=max(0, after), limit=PAGE
     )
@@ -60,8 +61,7 @@ async def enrol(visit: Head) -> Response:
 
 @router.get("/{student_id:int}")
 async def student_page(visit: Office, student_id: int, drive: int = 0, at: str = "") -> Response:
-    """Return one student's record; with ``drive``, why they were eligible or not at a moment."""
-    student, drives = await asyncio.gather(visit.api.get(f"/api/students/{student_id}"), visit.api.get("/api/drives"))
+    """Return everything about one student; with ``drive``, why they were eligible or not at a moment."""
     explanation, problem = None, None
     if drive:
         try:
@@ -72,14 +72,28 @@ async def student_page(visit: Office, student_id: int, drive: int = 0, at: str =
             problem = refused.message
         except ValueError:
             problem = "Write the moment as day and time."
+    return await _page(visit, student_id, chosen=drive, at=at, explanation=explanation, why_problem=problem)
+
+
+async def _page(visit: Visit, student_id: int, **shown: Any) -> Response:
+    calls = [
+        visit.api.get(f"/api/students/{student_id}"),
+        visit.api.get("/api/drives"),
+        visit.api.get(f"/api/students/{student_id}/registrations"),
+    ]
+    if visit.is_any(Role.HEAD):
+        calls.append(visit.api.get(f"/api/students/{student_id}/accesses", limit=SHOWN_ACCESSES))
+    student, drives, registrations, *accesses = await asyncio.gather(*calls)
+    values = {"chosen": 0, "at": "", "explanation": None, "why_problem": None, "link": None} | shown
     return visit.page(
         "students/one.html",
-        student=student, drives=drives, chosen=drive, at=at, explanation=explanation, why_problem=problem, link=None,
+        student=student, drives=drives, registrations=registrations, accesses=accesses[0] if accesses else None,
+        shown_accesses=SHOWN_ACCESSES, **values,
     )  # fmt: skip
 
 
 def _instant(visit: Visit, typed: str) -> str | None:
-    """Return the instant of a moment that was typed in the campus's time. Raises ``ValueError``."""
+    """Return the instant of a moment typed in the campus's time zone. Raises ``ValueError`` for another text."""
     return datetime.fromisoformat(typed).replace(tzinfo=visit.zone).isoformat() if typed else None
 
 
@@ -92,7 +106,7 @@ async def edit(visit: Deciding, student_id: int) -> Response:
 
 @router.post("/{student_id:int}/edit")
 async def revise(visit: Deciding, student_id: int) -> Response:
-    """Correct what differs from the record as it is now."""
+    """Correct the fields that differ from the current record."""
     form = await visit.form()
     student = await visit.api.get(f"/api/students/{student_id}")
     before = _typed(student)
@@ -111,19 +125,11 @@ async def revise(visit: Deciding, student_id: int) -> Response:
 async def password_link(visit: Deciding, student_id: int) -> Response:
     """Create a password link, and show it once."""
     await visit.form()
-    student, drives, link = await asyncio.gather(
-        visit.api.get(f"/api/students/{student_id}"),
-        visit.api.get("/api/drives"),
-        visit.api.send("POST", f"/api/users/{student_id}/password-link"),
-    )
-    return visit.page(
-        "students/one.html",
-        student=student, drives=drives, chosen=0, at="", explanation=None, why_problem=None, link=link,
-    )  # fmt: skip
+    return await _page(visit, student_id, link=await visit.api.send("POST", f"/api/users/{student_id}/password-link"))
 
 
 def _sent(given: dict[str, str]) -> dict[str, Any]:
-    """Return JSON for the API: numbers as numbers, an emptied field as null."""
+    """Return the JSON for the API: numbers as numbers, an emptied field as null."""
     sent: dict[str, Any] = {name: value or None for name, value in given.items()}
     for name in WHOLE:
         if given.get(name, "").isdigit():

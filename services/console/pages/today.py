@@ -1,4 +1,4 @@
-"""The first page of each role: what needs attention now."""
+"""The start page of each role: what needs attention now."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ SHOWN = 5
 
 @router.get("/today")
 async def today(visit: SignedIn) -> Response:
-    """Return the page of the person's role."""
+    """Return the start page of the person's role."""
     if visit.is_any(Role.STUDENT):
         return await _student(visit)
     return await _office(visit)
@@ -50,7 +50,7 @@ async def _student(visit: Visit) -> Response:
         visit.api.get("/api/registrations/mine"),
         visit.api.get("/api/notifications/mine", limit=SHOWN),
     )
-    registered = {one["drive_id"] for one in registrations}
+    registered = {registration["drive_id"] for registration in registrations}
     return visit.page(
         "today/student.html",
         open_drives=[drive for drive in open_drives if drive["drive_id"] not in registered],

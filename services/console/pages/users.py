@@ -1,4 +1,4 @@
-"""Accounts of the placement cell: invite, change the role, deactivate. Only for heads."""
+"""Accounts of the placement cell: invite people, change roles, deactivate accounts. Only for heads."""
 
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ STAFF_ROLES = ("STAFF", "COORDINATOR", "HEAD")
 
 @router.get("")
 async def users(visit: Head, role: str = "", search: str = "", after: int = 0) -> Response:
-    """Return the accounts, a page at a time."""
+    """Return a page of the accounts."""
     known = role if role in STAFF_ROLES else ""
     rows = await visit.api.get("/api/users", role=known, search=search.strip(), after=max(0, after), limit=PAGE)
     return visit.page(
@@ -42,7 +42,7 @@ async def invite(visit: Head) -> Response:
     body: dict[str, Any] = {name: form.text(name) for name in ("name", "email", "role") if form.text(name)}
     if form.text("department"):
         body["department"] = form.text("department")
-    # Nobody knows it; the same for a repeated form, so that it is the same request.
+    # Nobody knows this password. A repeated form must be the same request, so it is derived from the key.
     body["password"] = visit.sessions.derived(form.key)
     try:
         user = await visit.api.send("POST", "/api/users", key=form.key, json=body)
@@ -55,14 +55,14 @@ async def invite(visit: Head) -> Response:
 @router.get("/{user_id:int}")
 async def user_page(visit: Head, user_id: int) -> Response:
     """Return one account."""
-    return visit.page("users/one.html", account=await _account(visit, user_id), roles_of_staff=STAFF_ROLES)
+    return visit.page("users/one.html", account=await account_of(visit, user_id), roles_of_staff=STAFF_ROLES)
 
 
 @router.post("/{user_id:int}")
 async def revise(visit: Head, user_id: int) -> Response:
     """Change name, e-mail address, department or role."""
     form = await visit.form()
-    account = await _account(visit, user_id)
+    account = await account_of(visit, user_id)
     given: dict[str, Any] = {name: form.text(name) for name in ("name", "email", "role")}
     given["department"] = form.text("department") or None
     changes = {name: value for name, value in given.items() if value != account[name]}
@@ -85,7 +85,7 @@ async def set_activity(visit: Head, user_id: int) -> Response:
     try:
         await visit.api.send("POST", path, key=form.key)
     except ApiProblem as refused:
-        account = await _account(visit, user_id)
+        account = await account_of(visit, user_id)
         return visit.page("users/one.html", account=account, roles_of_staff=STAFF_ROLES, problem=refused)
     return visit.go(f"/console/users/{user_id}", done="reactivated" if active else "deactivated")
 
@@ -94,12 +94,13 @@ async def set_activity(visit: Head, user_id: int) -> Response:
 async def password_link(visit: Head, user_id: int) -> Response:
     """Create a password link, and show it once."""
     await visit.form()
-    account = await _account(visit, user_id)
+    account = await account_of(visit, user_id)
     link = await visit.api.send("POST", f"/api/users/{user_id}/password-link")
     return visit.page("users/link.html", account=account, link=link)
 
 
-async def _account(visit: Visit, user_id: int) -> dict[str, Any]:
+async def account_of(visit: Visit, user_id: int) -> dict[str, Any]:
+    """Return one account of the cell. Raises ``ApiProblem`` when there is none."""
     rows: list[dict[str, Any]] = await visit.api.get("/api/users", after=user_id - 1, limit=1)
     if not rows or rows[0]["user_id"] != user_id:
         raise ApiProblem(404, "There is no such account.")

@@ -1,8 +1,8 @@
 "use strict";
-// The console works without this file. It adds: parts that update themselves (htmx), the token of a link, keys for
-// attendance.
+// The console works without this file. It adds parts of pages that update themselves (htmx), takes the token out of an
+// invitation's link, and marks attendance by keyboard.
 
-// htmx writes HTML that this origin sent. Scripts are never among it: what holds one is refused.
+// htmx writes HTML that this origin sent. HTML with a script is refused.
 if (window.trustedTypes) {
   window.trustedTypes.createPolicy("default", {
     createHTML: (html) => {
@@ -20,7 +20,7 @@ document.addEventListener("DOMContentLoaded", () => {
     invitation.closest("[data-link-field]").hidden = true;
     history.replaceState(null, "", location.pathname);
   }
-  // One click is one request; the key of the form would make two the same effect anyway.
+  // A double click sends one request. The key of the form would make a second one the same effect.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.dataset.sent) event.preventDefault();
