@@ -1,6 +1,5 @@
 """Each form is one effect: after a double click, a reload, the back button, an expired sign-in, and a killed API."""
 
-import asyncio
 import re
 from typing import Any
 from uuid import uuid4
@@ -97,7 +96,7 @@ async def test_an_api_that_is_killed_while_a_form_is_sent_is_one_effect(
         await head.page.click("text=Save the drive", no_wait_after=True)
     finally:
         with for_the_session():
-            await asyncio.to_thread(system.start, "api")
+            system.start("api")
     send_again = head.page.get_by_role("button", name="Send it again")
     await head.page.wait_for_selector("text=/Send it again|The drive was created/", timeout=60_000)
     if await send_again.count():
@@ -118,7 +117,7 @@ async def test_a_page_says_that_the_api_is_away_and_comes_back_by_itself(
         assert "not available right now" in await student.heading()
     finally:
         with for_the_session():
-            await asyncio.to_thread(system.start, "api")
+            system.start("api")
     await student.page.wait_for_selector("h1:has-text('Drives')", timeout=60_000)
 
 
