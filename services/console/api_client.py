@@ -13,6 +13,10 @@ import orjson
 # While the API restarts, a command is sent again with the same Idempotency-Key.
 RETRY_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 2.0, 2.0)
 READ_PAUSES_S = (0.1, 0.3)
+# An import of a million students takes minutes: the API checks the file before it responds.
+TIMEOUT = httpx.Timeout(600, connect=3)
+REQUESTS_AT_ONCE = 32
+STREAMS_AT_ONCE = 400
 # Statuses of an API that is not available, after which the same request may be sent again.
 UNAVAILABLE = {502, 503, 504}
 
@@ -57,11 +61,34 @@ class ApiProblem(Exception):
         return self.status == 422 and self.message.startswith("This Idempotency-Key")
 
 
+class ApiConnections:
+    """The connections of the process to the API.
+
+    A request waits for one of ``REQUESTS_AT_ONCE`` turns before it reaches the pool: the pool of httpx looks at every
+    connection and every waiting request whenever one ends, so a thousand waiting requests would block the event loop.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self.turns = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        self.http = _client(base_url, REQUESTS_AT_ONCE)
+        # Streams last for minutes, so they have connections of their own.
+        self.streams = _client(base_url, STREAMS_AT_ONCE)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self.streams.aclose()
+
+
+def _client(base_url: str, connections: int) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=min(connections, REQUESTS_AT_ONCE))
+    return httpx.AsyncClient(base_url=base_url, timeout=TIMEOUT, limits=limits)
+
+
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """``http``: the connections of the process. ``headers``: the person's token and address, and the correlation id."""
+    """``headers``: the person's token and address, and the correlation id."""
 
-    http: httpx.AsyncClient
+    connections: ApiConnections
     headers: Mapping[str, str]
 
     async def get(self, path: str, **query: Any) -> Any:
@@ -87,10 +114,10 @@ class ApiClient:
     async def stream(self, path: str, *, timeout_s: float = 60, **query: Any) -> AsyncIterator[httpx.Response]:
         """Open a GET whose body the caller reads piece by piece. Raises what ``get`` raises."""
         try:
-            request = self.http.build_request(
+            request = self.connections.streams.build_request(
                 "GET", path, headers=dict(self.headers), params=query or None, timeout=httpx.Timeout(timeout_s)
             )
-            response = await self.http.send(request, stream=True)
+            response = await self.connections.streams.send(request, stream=True)
         except httpx.TransportError as error:
             raise ApiAway from error
         try:
@@ -128,7 +155,8 @@ class ApiClient:
         headers = {**self.headers, **options.pop("headers", {})}
         for pause_s in (*pauses_s, None):
             try:
-                response = await self.http.request(method, path, headers=headers, **options)
+                async with self.connections.turns:
+                    response = await self.connections.http.request(method, path, headers=headers, **options)
             except httpx.TransportError as error:
                 if pause_s is None:
                     raise ApiAway(may_be_saved=method != "GET") from error

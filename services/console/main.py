@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.gzip import GZipMiddleware
@@ -13,6 +12,7 @@ from chassis.browser_assets import BrowserAssets
 from chassis.http.service import add_health
 from chassis.observability import logs, tracing
 from services.console import problem_pages
+from services.console.api_client import ApiConnections
 from services.console.icons import Icons
 from services.console.pages import PAGES
 from services.console.rendering import Renderer
@@ -23,9 +23,6 @@ from services.console.settings import ConsoleSettings
 STATIC = Path(__file__).with_name("static")
 ASSETS = ("htmx.min.js", "htmx-sse.js", "bootstrap.min.css")
 OWN_ASSETS = ("console.css", "console.js", "icon.svg")
-# The API checks a file of a million students before it responds.
-API_TIMEOUT = httpx.Timeout(600, connect=3)
-API_CONNECTIONS = httpx.Limits(max_connections=400, max_keepalive_connections=100)
 SMALLEST_COMPRESSED = 1_000
 
 
@@ -45,7 +42,7 @@ def create_app(settings: ConsoleSettings) -> FastAPI:
         redirect_slashes=False,
         telemetry=tracing.fastapi_options(),
     )
-    app.state.http = httpx.AsyncClient(base_url=settings.api_url, timeout=API_TIMEOUT, limits=API_CONNECTIONS)
+    app.state.api = ApiConnections(settings.api_url)
     app.state.sessions = Sessions(settings.console_secrets, public_url=settings.public_url)
     app.state.renderer = Renderer(assets, Icons(folder / "bootstrap-icons.svg"), settings.zone)
     app.state.zone = settings.zone
@@ -70,4 +67,4 @@ def _paths(app: FastAPI) -> dict[int, str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
-    await app.state.http.aclose()
+    await app.state.api.close()

@@ -156,7 +156,7 @@ def visit_of(request: Request) -> Visit:
         headers["Authorization"] = f"Bearer {user.token}"
     language = chosen_language(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", ""))
     state = request.app.state
-    return Visit(request, user, ApiClient(state.http, headers), language, state.renderer, sessions, state.zone)
+    return Visit(request, user, ApiClient(state.api, headers), language, state.renderer, sessions, state.zone)
 
 
 def _forwarded(request: Request) -> dict[str, str]:

@@ -140,7 +140,11 @@ async def visit(browser: Browser, console_url: str) -> AsyncIterator[Visit]:
         locale: str = "en-IN",
     ) -> Person:
         context = await browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=theme, java_script_enabled=js, locale=locale
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            java_script_enabled=js,
+            locale=locale,
+            reduced_motion="reduce",  # else colours are still changing when they are checked
         )
         page = await context.new_page()
         page.set_default_timeout(15_000)

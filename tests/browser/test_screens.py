@@ -50,7 +50,8 @@ async def save_screenshot(person: Person, name: str) -> None:
     """Save a screenshot of the page among the artefacts of the run, for people to look at."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    await person.page.screenshot(path=ARTEFACTS / f"{safe}.png", full_page=True)
+    # Without a path: Playwright would write the file in a thread that outlives the test.
+    (ARTEFACTS / f"{safe}.png").write_bytes(await person.page.screenshot(full_page=True))
 
 
 @pytest.mark.parametrize("role", ROLES)
