@@ -48,7 +48,7 @@ SCREENS = (
     Screen("/drives/{open}/history", OFFICE),
     Screen("/my-registrations", frozenset({STUDENT}), small=True),
     Screen("/students", OFFICE),
-    Screen("/students/{student}?drive={open}", OFFICE, small=True),
+    Screen("/students/{student}?drive={open}", OFFICE),
     Screen("/students/new", frozenset({HEAD})),
     Screen("/students/{student}/edit", DECIDING),
     Screen("/students/{student}/erase", frozenset({HEAD})),

@@ -12,7 +12,7 @@ from contracts.users import Role
 from tests.browser.conftest import Person, Visit
 from tests.browser.scene import Scene
 from tests.browser.screens import SCREENS, SIGNED_OUT
-from tests.support.sizes import sized
+from tests.support.sizes import FULL, sized
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "browser"
@@ -47,7 +47,9 @@ async def problems_of(person: Person, options: dict[str, Any] = RULES) -> list[s
 
 
 async def save_screenshot(person: Person, name: str) -> None:
-    """Save a screenshot of the page among the artefacts of the run, for people to look at."""
+    """Save a screenshot of the page among the artefacts of a full run, for people to look at."""
+    if not FULL:
+        return
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     # Without a path: Playwright would write the file in a thread that outlives the test.
