@@ -47,10 +47,10 @@ async def import_students(
 ) -> Response:
     """Enrol every student of a CSV, XLSX, XLS or ODS file, or none; ``mode=upsert`` also updates students on record.
 
-    The response lists at most 1,000 errors and 100 changes. A dry run writes nothing, and is 200 if rows have errors. An
-    import of such a file is 422 with the same list of errors. Both are 422 if the file as a whole cannot be used: it is
-    unreadable, lacks a required column, or has a column with an unclear header or with values that do not fit it. The
-    import ends when the client disconnects.
+    The response lists at most 1,000 errors and 100 changes. A dry run writes nothing, and is 200 if rows have errors.
+    An import of such a file is 422 with the same list of errors. Both are 422 if the file as a whole cannot be used: it
+    is unreadable, lacks a required column, or has a column with an unclear header or with values that do not fit it.
+    The import ends when the client disconnects.
     """
     try:
         async with import_request(request, query) as upload, _while_connected(request):
