@@ -4,6 +4,7 @@ import asyncpg
 
 from tests.conftest import Api
 from tests.support.bulk_students import DRIVE
+from tests.support.drive_scenarios import mark, posted, register, stop
 
 Owner = asyncpg.Connection
 
@@ -91,3 +92,25 @@ async def test_jobs_are_listed_by_kind_and_subject(api: Api) -> None:
     assert await job_ids("subject=drive-%25") == []
     for wrong in ("kind=unheard-of", "subject=%00", "state=odd"):
         assert (await api.get(f"/api/jobs?{wrong}")).status_code == 422
+
+
+async def test_a_students_registrations_and_readers_are_listed(api: Api, owner: Owner) -> None:
+    student_id = await enrol(api, 1)
+    drives = [await posted(api), await posted(api, company_name="Globex")]
+    for drive_id in drives:
+        await register(api, drive_id, student_id)
+    await stop(api, drives[0])
+    await mark(api, drives[0], **{f"s{student_id}": "PRESENT"})
+    newest, oldest = (await api.get(f"/api/students/{student_id}/registrations", "STAFF")).json()
+    assert [newest["drive_id"], oldest["drive_id"]] == drives[::-1]
+    assert (newest["company_name"], newest["status"], newest["attendance"]) == ("Globex", "posted", None)
+    assert (oldest["status"], oldest["attendance"]) == ("attending", "PRESENT")
+    assert (await api.get(f"/api/students/{student_id}")).status_code == 200
+    last, first = (await api.get(f"/api/students/{student_id}/accesses")).json()
+    assert [(one["operation"], one["reader_role"]) for one in (last, first)] == [
+        ("student.viewed", "HEAD"),
+        ("student.viewed", "STAFF"),
+    ]
+    assert len((await api.get(f"/api/students/{student_id}/accesses?limit=1")).json()) == 1
+    for path in ("registrations", "accesses"):
+        assert (await api.get(f"/api/students/999999/{path}")).status_code == 404
