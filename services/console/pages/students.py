@@ -84,7 +84,7 @@ async def _page(visit: Visit, student_id: int, **shown: Any) -> Response:
     if visit.is_any(Role.HEAD):
         calls.append(visit.api.get(f"/api/students/{student_id}/accesses", limit=SHOWN_ACCESSES))
     student, drives, registrations, *accesses = await asyncio.gather(*calls)
-    values = {"chosen": 0, "at": "", "explanation": None, "why_problem": None, "link": None} | shown
+    values: dict[str, Any] = {"chosen": 0, "at": "", "explanation": None, "why_problem": None, "link": None} | shown
     return visit.page(
         "students/one.html",
         student=student, drives=drives, registrations=registrations, accesses=accesses[0] if accesses else None,
