@@ -38,7 +38,7 @@ LIST = f"""{LETTER.format(event="")}
    AND ($5::text IS NULL OR {ERROR_PATTERN} = $5)
  ORDER BY j.seq DESC LIMIT $4
 """  # noqa: S608
-# Reads every dead job.
+# Reads every dead letter.
 GROUPS = f"""
 SELECT service, kind, {ERROR_PATTERN} AS error_pattern, count(*) AS jobs,
        (array_agg(error ORDER BY seq DESC))[1] AS newest_error, min(finished_at) AS first_ended_at,
@@ -51,17 +51,9 @@ SHOW = f"""{LETTER.format(event=", e.type, e.version, e.data")}
 HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter_action WHERE job_id = $1 ORDER BY id"
 COUNT = f"""
 SELECT count(*) FROM es.job
-<<<<<<< HEAD
  WHERE dead_lettered AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
-"""
-||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
- WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
-"""
-=======
- WHERE dead AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
    AND ($4::text IS NULL OR {ERROR_PATTERN} = $4)
 """  # noqa: S608
->>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
 NOW = "SELECT clock_timestamp()"
 
 # All callers lock rows in the same order, so two redrives never deadlock. The second one finds no dead letter any more.
@@ -96,13 +88,7 @@ REDRIVE = (
 )"""
     + CHANGED
 )
-<<<<<<< HEAD
-DISCARD = _CHANGE.format(action="discarded", change="dead_lettered = false") + CHANGED
-||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
-DISCARD = _CHANGE.format(action="discarded", change="dead = false") + CHANGED
-=======
-DISCARD = _CHANGE.format(pattern=ERROR_PATTERN, action="discarded", change="dead = false") + CHANGED
->>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
+DISCARD = _CHANGE.format(pattern=ERROR_PATTERN, action="discarded", change="dead_lettered = false") + CHANGED
 
 TOPICS = (
     [kind.value for kind in TOPIC_OF],
@@ -121,16 +107,10 @@ class By:
 
 @dataclass(frozen=True, slots=True)
 class Which:
-<<<<<<< HEAD
-    """Select dead letters: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
-||||||| parent of 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
-    """Selects dead jobs: one by its id, or all of a kind or service. ``until``: only jobs that failed until then."""
-=======
-    """Selects dead jobs: one by its id, or all of a kind, a service or an error.
+    """Select dead letters: one by its id, or all of a kind, a service or an error.
 
     ``until``: only jobs that failed until then. ``error_pattern``: as ``groups`` returns it.
     """
->>>>>>> 277ad28 (Add routes for counts, one student, dead letter groups and the installation, and their screens; share one browser in its tests)
 
     id: UUID | None = None
     kind: Kind | None = None
@@ -158,7 +138,7 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, l
 
 
 async def groups(connection: Connection, *, limit: int) -> list[asyncpg.Record]:
-    """Return the dead jobs by service, kind and error, the largest groups first."""
+    """Count the dead letters by service, kind and error, the largest groups first."""
     return await connection.fetch(GROUPS, limit)
 
 

@@ -1,7 +1,7 @@
 """Statements about the state of the installation.
 
 Plans (EXPLAIN): OUTBOX reads the outbox, which is nearly empty while the relay runs; JOBS is an index scan on
-job_unfinished, DEAD_LETTERS one on job_dead; SLOTS reads the index job_newest until it has found the slots.
+job_unfinished, DEAD_LETTERS one on job_dead_lettered; SLOTS reads the index job_newest until it has found the slots.
 """
 
 from dataclasses import dataclass
