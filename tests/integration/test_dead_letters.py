@@ -65,11 +65,11 @@ async def test_the_list_is_paged_and_filtered(api: Api, database_url: str) -> No
     assert len((await api.get("/api/dead-letters", params={"service": "eligibility"})).json()) == 5
 
 
-async def test_dead_jobs_are_grouped_by_error_and_one_group_is_redriven(api: Api, database_url: str) -> None:
+async def test_dead_letters_are_grouped_by_error_and_one_group_is_redriven(api: Api, database_url: str) -> None:
     for error in ("drive 7 has no 'name'", "drive 12 has no 'mail'", "the storage is full"):
         job_id = await requested_job(api)
         async with working(database_url, work=failing(RuleViolation(error))) as worker:
-            await dead(worker, job_id)
+            await until_dead_lettered(worker, job_id)
     first, second = (await api.get("/api/dead-letters/groups")).json()
     assert (first["service"], first["kind"], first["jobs"]) == ("eligibility", "eligibility", 2)
     assert (first["error_pattern"], first["newest_error"]) == ("drive … has no …", "drive 12 has no 'mail'")

@@ -7,7 +7,7 @@ from contracts.jobs import Service
 from tests.conftest import Api
 from tests.integration.test_worker import failing
 from tests.support.bulk_students import DRIVE
-from tests.support.job_worker import dead, working
+from tests.support.job_worker import until_dead_lettered, working
 
 OLDER = "UPDATE es.outbox SET queued_at = clock_timestamp() - interval '1 hour'"
 
@@ -30,6 +30,6 @@ async def test_the_state_counts_what_waits_and_what_failed(
     assert queued["oldest_s"] >= 0
     async with working(database_url, work=failing(RuleViolation("the drive is a test"))) as worker:
         for drive in (first, second):
-            await dead(worker, drive["job"]["id"])
+            await until_dead_lettered(worker, drive["job"]["id"])
     after = (await api.get("/api/operations")).json()
     assert (after["jobs"], after["dead_letters"]) == ([], 2)
