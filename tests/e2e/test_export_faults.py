@@ -26,7 +26,7 @@ from tests.support.system import System, bearer
 Owner = asyncpg.Connection
 NewFiles = Callable[[], list[str]]
 log = logging.getLogger(__name__)
-ROWS = sized(small=20_000, full=100_000)
+ROWS = sized(small=50_000, full=100_000)
 COMPLETED = "SELECT count(*) FROM es.event WHERE type = 'placewire.export.completed.v1'"
 JOB = """
 SELECT state, attempts, error, dead_lettered, result, progress FROM es.job
