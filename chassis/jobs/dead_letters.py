@@ -30,17 +30,19 @@ SELECT j.id, j.seq, j.service, j.kind, j.subject, j.state, j.dead_lettered, j.er
   FROM es.job j LEFT JOIN es.event e ON e.event_id = j.id
 """
 # The text that errors of one cause share: ids, numbers and quoted names differ from job to job.
-ERROR_PATTERN = """regexp_replace(coalesce(error, ''), '[0-9a-f]{8}-[0-9a-f-]{27}|\\d+|''[^'']*''|"[^"]*"', '…', 'g')"""
+ERROR_TEMPLATE = (
+    """regexp_replace(coalesce(error, ''), '[0-9a-f]{8}-[0-9a-f-]{27}|\\d+|''[^'']*''|"[^"]*"', '…', 'g')"""
+)
 # Without the events, since a page of large events would be slow to read.
 LIST = f"""{LETTER.format(event="")}
  WHERE j.dead_lettered AND ($1::text IS NULL OR j.kind = $1) AND ($2::text IS NULL OR j.service = $2)
    AND ($3::uuid IS NULL OR j.seq < (SELECT seq FROM es.job WHERE id = $3))
-   AND ($5::text IS NULL OR {ERROR_PATTERN} = $5)
+   AND ($5::text IS NULL OR {ERROR_TEMPLATE} = $5)
  ORDER BY j.seq DESC LIMIT $4
 """  # noqa: S608
 # Reads every dead letter.
 GROUPS = f"""
-SELECT service, kind, {ERROR_PATTERN} AS error_pattern, count(*) AS jobs,
+SELECT service, kind, {ERROR_TEMPLATE} AS error_template, count(*) AS jobs,
        (array_agg(error ORDER BY seq DESC))[1] AS newest_error, min(finished_at) AS first_ended_at,
        max(finished_at) AS last_ended_at
   FROM es.job WHERE dead_lettered GROUP BY 1, 2, 3 ORDER BY jobs DESC, last_ended_at DESC LIMIT $1
@@ -52,7 +54,7 @@ HISTORY = "SELECT action, actor, reason, error, attempts, at FROM es.dead_letter
 COUNT = f"""
 SELECT count(*) FROM es.job
  WHERE dead_lettered AND ($1::text IS NULL OR kind = $1) AND ($2::text IS NULL OR service = $2) AND finished_at <= $3
-   AND ($4::text IS NULL OR {ERROR_PATTERN} = $4)
+   AND ($4::text IS NULL OR {ERROR_TEMPLATE} = $4)
 """  # noqa: S608
 NOW = "SELECT clock_timestamp()"
 
@@ -74,7 +76,7 @@ WITH chosen AS MATERIALIZED (
 CHANGED = " SELECT id, kind FROM changed ORDER BY seq"
 REDRIVE = (
     _CHANGE.format(  # noqa: S608
-        pattern=ERROR_PATTERN,
+        pattern=ERROR_TEMPLATE,
         action="redriven",
         change="""state = 'queued', channel = NULL, progress = NULL, result = NULL, error = NULL, attempts = 0,
            dead_lettered = false, fence = NULL, owner = NULL, lease_until = '-infinity', queued_at = clock_timestamp(),
@@ -88,7 +90,7 @@ REDRIVE = (
 )"""
     + CHANGED
 )
-DISCARD = _CHANGE.format(pattern=ERROR_PATTERN, action="discarded", change="dead_lettered = false") + CHANGED
+DISCARD = _CHANGE.format(pattern=ERROR_TEMPLATE, action="discarded", change="dead_lettered = false") + CHANGED
 
 TOPICS = (
     [kind.value for kind in TOPIC_OF],
@@ -109,14 +111,14 @@ class By:
 class Which:
     """Select dead letters: one by its id, or all of a kind, a service or an error.
 
-    ``until``: only jobs that failed until then. ``error_pattern``: as ``groups`` returns it.
+    ``until``: only jobs that failed until then. ``error_template``: as ``groups`` returns it.
     """
 
     id: UUID | None = None
     kind: Kind | None = None
     service: Service | None = None
     until: datetime | None = None
-    error_pattern: str | None = None
+    error_template: str | None = None
 
 
 async def copy(connection: Connection, service: Service, claimed: Claim, reason: str) -> None:
@@ -131,7 +133,7 @@ async def newest(connection: Connection, which: Which, *, before: UUID | None, l
 
     Raises ``PageGone`` when the job ``before`` was deleted.
     """
-    rows = await connection.fetch(LIST, which.kind, which.service, before, limit, which.error_pattern)
+    rows = await connection.fetch(LIST, which.kind, which.service, before, limit, which.error_template)
     if before is not None and not rows and await queue.read(connection, before) is None:
         raise PageGone
     return rows
@@ -153,7 +155,7 @@ async def show(connection: Connection, job_id: UUID) -> tuple[asyncpg.Record, li
 async def count(connection: Connection, which: Which) -> tuple[int, datetime]:
     """Return the number of selected dead letters and the time of counting, for use as ``until`` in a later call."""
     moment = which.until or await connection.fetchval(NOW)
-    return await connection.fetchval(COUNT, which.kind, which.service, moment, which.error_pattern), moment
+    return await connection.fetchval(COUNT, which.kind, which.service, moment, which.error_template), moment
 
 
 async def redrive(connection: Connection, which: Which, by: By, *, limit: int = 1) -> list[tuple[UUID, str]]:
@@ -183,7 +185,7 @@ async def require_taken(connection: Connection, job_id: UUID, taken: Sequence[ob
 
 
 def _arguments(which: Which, by: By, limit: int) -> tuple[Any, ...]:
-    return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason, which.error_pattern
+    return which.id, which.kind, which.service, which.until, limit, by.actor, by.reason, which.error_template
 
 
 def _ids_and_kinds(rows: Sequence[asyncpg.Record]) -> list[tuple[UUID, str]]:

@@ -72,14 +72,14 @@ async def test_dead_letters_are_grouped_by_error_and_one_group_is_redriven(api: 
             await until_dead_lettered(worker, job_id)
     first, second = (await api.get("/api/dead-letters/groups")).json()
     assert (first["service"], first["kind"], first["jobs"]) == ("eligibility", "eligibility", 2)
-    assert (first["error_pattern"], first["newest_error"]) == ("drive … has no …", "drive 12 has no 'mail'")
-    assert (second["error_pattern"], second["jobs"]) == ("the storage is full", 1)
-    pattern = {"error_pattern": first["error_pattern"]}
+    assert (first["error_template"], first["newest_error"]) == ("drive … has no …", "drive 12 has no 'mail'")
+    assert (second["error_template"], second["jobs"]) == ("the storage is full", 1)
+    pattern = {"error_template": first["error_template"]}
     listed = (await api.get("/api/dead-letters", params=pattern)).json()
     assert {letter["reason"] for letter in listed} == {"drive 7 has no 'name'", "drive 12 has no 'mail'"}
     assert (await api.post("/api/dead-letters/redrive", json=pattern)).json() == {"redriven": 2, "left": 0}
     (left,) = (await api.get("/api/dead-letters/groups")).json()
-    assert left["error_pattern"] == "the storage is full"
+    assert left["error_template"] == "the storage is full"
     assert (await api.post("/api/dead-letters/redrive", json=pattern)).json() == {"redriven": 0, "left": 0}
 
 

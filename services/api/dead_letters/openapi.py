@@ -17,11 +17,11 @@ class RedriveRequest(RequestBody):
 
 
 class RedriveAllRequest(RedriveRequest):
-    """Without ``kind``, ``service`` or ``error_pattern``: jobs of every kind, service or error."""
+    """Without ``kind``, ``service`` or ``error_template``: jobs of every kind, service or error."""
 
     kind: Kind | None = None
     service: Service | None = None
-    error_pattern: Annotated[str, Field(max_length=10_000, pattern=NO_NUL)] | None = None
+    error_template: Annotated[str, Field(max_length=10_000, pattern=NO_NUL)] | None = None
 
 
 class DiscardRequest(RequestBody):
@@ -48,11 +48,11 @@ class DeadLetter(Document):
 
 
 class DeadLetterGroup(Document):
-    """Jobs of one service and kind that failed for one error. ``error_pattern``: the error without what differs."""
+    """Jobs of one service and kind that failed for one error. ``error_template``: the error without what differs."""
 
     service: Service
     kind: Kind
-    error_pattern: str = Field(examples=["drive … was deleted"])
+    error_template: str = Field(examples=["drive … was deleted"])
     newest_error: str | None = Field(examples=["drive 42 was deleted"])
     jobs: Count
     first_ended_at: Instant | None

@@ -33,10 +33,10 @@ async def list_dead_letters(
     service: Service | None = None,
     before: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    error_pattern: Annotated[str | None, Query(max_length=10_000, pattern=NO_NUL)] = None,
+    error_template: Annotated[str | None, Query(max_length=10_000, pattern=NO_NUL)] = None,
 ) -> Response:
     """List jobs that failed for good, newest first. ``before``: the last id of the previous page."""
-    which = Which(kind=kind, service=service, error_pattern=error_pattern)
+    which = Which(kind=kind, service=service, error_template=error_template)
     async with ctx.database.connection() as connection:
         rows = await dead_letters.newest(connection, which, before=before, limit=limit)
     return json_response([dead_letter(row) for row in rows])
@@ -46,7 +46,7 @@ async def list_dead_letters(
 async def list_groups(ctx: ContextDep, caller: Head, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:
     """Count the jobs that failed for good by service, kind and error, the largest groups first.
 
-    Errors that differ only in numbers, ids and quoted names are one group, with the same ``error_pattern``.
+    Errors that differ only in numbers, ids and quoted names are one group, with the same ``error_template``.
     """
     async with ctx.database.connection() as connection:
         rows = await dead_letters.groups(connection, limit=limit)
@@ -63,7 +63,7 @@ async def redrive_all(
     """Queue all matching jobs again, oldest first, at most 5,000 in a request."""
 
     async def handle(connection: Connection, _new_id: NewId) -> CommandResult:
-        which = Which(kind=body.kind, service=body.service, error_pattern=body.error_pattern)
+        which = Which(kind=body.kind, service=body.service, error_template=body.error_template)
         changed = await dead_letters.redrive(connection, which, by(caller, body.reason), limit=MAX_REDRIVEN_AT_ONCE)
         left, _ = await dead_letters.count(connection, which)
         return CommandResult({"redriven": len(changed), "left": left})

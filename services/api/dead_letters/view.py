@@ -31,7 +31,7 @@ def dead_letter(row: Row) -> dict[str, Any]:
 
 def dead_letter_group(row: Row) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in ("service", "kind", "error_pattern", "newest_error", "jobs")},
+        **{name: row[name] for name in ("service", "kind", "error_template", "newest_error", "jobs")},
         "first_ended_at": instant_text(row["first_ended_at"]),
         "last_ended_at": instant_text(row["last_ended_at"]),
     }

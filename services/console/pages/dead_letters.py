@@ -25,9 +25,9 @@ async def dead_letters(visit: Head) -> Response:
 
 
 @router.get("/group")
-async def group(visit: Head, kind: str = "", service: str = "", error_pattern: str = "") -> Response:
+async def group(visit: Head, kind: str = "", service: str = "", error_template: str = "") -> Response:
     """Return the newest dead letters of one group."""
-    return await _group(visit, {"kind": kind, "service": service, "error_pattern": error_pattern}, None)
+    return await _group(visit, {"kind": kind, "service": service, "error_template": error_template}, None)
 
 
 @router.post("/redrive-group")
@@ -76,7 +76,7 @@ async def discard(visit: Head, job_id: UUID) -> Response:
 
 def _group_of(form: Form) -> dict[str, str]:
     # Not `text`, which strips: the error must be exactly the API's. Browsers send line ends as CR LF.
-    return {name: form.raw(name).replace("\r\n", "\n") for name in ("kind", "service", "error_pattern")}
+    return {name: form.raw(name).replace("\r\n", "\n") for name in ("kind", "service", "error_template")}
 
 
 async def _groups(visit: Visit, problem: ApiProblem | None) -> Response:
