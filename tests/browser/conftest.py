@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def campus(template: Copies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Scene]]:
     """The processes without Kafka, with the sample people and a season, shared by the tests of this folder."""
     with for_the_session():
@@ -82,9 +82,9 @@ def signed_in(url: str, role: Role) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def browser() -> AsyncIterator[Browser]:
-    """The browser of the session. Its tests run in the session's event loop: ``asyncio(loop_scope="session")``."""
+    """The browser of this folder's tests, which run in one event loop: ``asyncio(loop_scope="package")``."""
     if CHROMIUM is None:
         pytest.skip(NO_CHROMIUM)
     with for_the_session():
@@ -124,7 +124,7 @@ class Person:
 Visit = Callable[..., Awaitable[Person]]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="package")
 async def visit(browser: Browser, console_url: str) -> AsyncIterator[Visit]:
     """Open windows: ``await visit(Role.HEAD, js=False, theme="dark", width=320)``. ``None``: without a sign-in."""
     people: list[Person] = []

@@ -10,7 +10,7 @@ from tests.browser.conftest import Person, Visit
 from tests.browser.scene import Caller, Scene, attending_drive, open_drive
 from tests.support.eventually import eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 javascript = pytest.mark.parametrize("js", [True, False], ids=["js", "no-js"])
 DRIVE_PAGE = re.compile(r"/console/drives/\d+$")
 

@@ -13,7 +13,7 @@ from tests.browser.scene import EMAILS, Caller, Scene
 from tests.support.leftovers import for_the_session
 from tests.support.system import System
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 DRIVE_PAGE = re.compile(r"/console/drives/\d+$")
 
 

@@ -14,7 +14,7 @@ from tests.browser.scene import Scene
 from tests.browser.screens import SCREENS, SIGNED_OUT
 from tests.support.sizes import FULL, sized
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(900)]
 ARTEFACTS = Path(__file__).parents[2] / "test-artefacts" / "browser"
 RULES: dict[str, Any] = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],

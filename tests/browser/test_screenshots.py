@@ -11,7 +11,7 @@ from contracts.users import Role
 from tests.browser.conftest import Person, Visit
 from tests.browser.scene import Scene
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.full_only]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.full_only]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDTH, HEIGHT = 1000, 640
 MAX_BYTES = 60_000
